@@ -1,0 +1,99 @@
+"""The second crossing: one request's sound, from the engine thread to an async iterator.
+
+The engine thread calls `put`, `finish` and `fail`; the event loop iterates and may `cancel`. Promise: after
+`submit` returned a stream, iterating it ends: with `outcome` set, or with an error of errors.py raised.
+What must not live here: torch, gRPC, a model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rhapsode_server.core import FinishReason, WordTime
+from rhapsode_server.engine.sequence import Stamps
+from rhapsode_server.errors import RhapsodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Sound of one window: float32 samples [n] in -1..1 at the model's rate.
+
+    `start` is the number of samples of this stream that came before, `words` the word times that have
+    become known since the chunk before (they may lie ahead of the sound), `last` ends the stream.
+    """
+
+    samples: NDArray[np.float32]
+    start: int
+    last: bool
+    words: tuple[WordTime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a stream ended: why, how many frames were made and sent, and when things happened."""
+
+    reason: FinishReason
+    frames_made: int
+    frames_sent: int
+    stamps: Stamps
+    batch_sizes: tuple[int, float, int] = (0, 0.0, 0)
+
+
+class AudioStream:
+    """Async iterator over the Chunks of one prompt.
+
+    Bounded by construction: a prompt can make no more than `max_frames` frames, so a reader that never
+    reads holds at most that much sound; how far the engine runs ahead of it is the scheduler's matter.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], None]) -> None:
+        self._loop = loop
+        self._cancel = cancel
+        self._chunks: deque[Chunk] = deque()
+        self._wake = asyncio.Event()
+        self._error: RhapsodeError | None = None
+        self.outcome: Outcome | None = None
+
+    # ---- event loop side
+
+    def __aiter__(self) -> AudioStream:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk; raises the stream's error where it failed."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self.outcome is not None:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._chunks.popleft()
+
+    def cancel(self) -> None:
+        """Give the slot back within one step; idempotent, from the event loop or any thread."""
+        self._cancel()
+
+    # ---- called on the event loop, by way of the engine's one call_soon_threadsafe a step
+
+    def deliver(self, chunk: Chunk) -> None:
+        """Hand over one chunk."""
+        self._chunks.append(chunk)
+        self._wake.set()
+
+    def finish(self, outcome: Outcome) -> None:
+        """No chunk follows."""
+        self.outcome = outcome
+        self._wake.set()
+
+    def fail(self, error: RhapsodeError, outcome: Outcome) -> None:
+        """No chunk follows, and the reader is told why."""
+        self._error = error
+        self.outcome = outcome
+        self._wake.set()

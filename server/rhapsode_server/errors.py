@@ -1,0 +1,163 @@
+"""What can go wrong, as one tree; each error carries the gRPC answer that it implies.
+
+RhapsodeError
+├── InvalidRequest            INVALID_ARGUMENT     the caller can mend it: `field` says what, the message how
+│   ├── TextRefused                                empty, too long, nothing speakable, control characters
+│   ├── FormatUnsupported                          encoding or rate
+│   └── SettingUnsupported                         a sampling setting or instruction this family has not got
+├── VoiceNotFound             NOT_FOUND            the message lists the voices there are
+├── Overloaded                RESOURCE_EXHAUSTED   `retry_after` seconds say when to come back
+│   └── QuotaExceeded                              the caller's own share is used up
+├── Unauthenticated           UNAUTHENTICATED      no key, or not a valid one
+├── Forbidden                 PERMISSION_DENIED    a valid key without the right
+├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
+├── Draining                  UNAVAILABLE          the server is going away: retry elsewhere
+├── NotReady                  UNAVAILABLE          still loading or warming up
+├── GenerationFailed          INTERNAL             the model failed this one utterance
+├── EngineStopped             UNAVAILABLE          the engine ended under the request
+├── ModelUnusable             FAILED_PRECONDITION  a checkpoint that cannot be loaded: says which file
+└── ConfigError               FAILED_PRECONDITION  settings that cannot be used: says which key
+
+What must not live here: gRPC itself (rpc/status.py turns these names into codes). Standard library only.
+Messages are for people: one sentence of what is wrong, one of what to do. They never carry the text
+to be spoken, a key or a stack trace.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RhapsodeError(Exception):
+    """Base of all; `status` is a gRPC status name, `reason` a stable word for programs."""
+
+    status: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(RhapsodeError):
+    """The request itself is wrong; `field` is the dotted name of the field to mend."""
+
+    status = "INVALID_ARGUMENT"
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TextRefused(InvalidRequest):
+    """The text cannot be spoken."""
+
+    reason = "TEXT_REFUSED"
+
+    def __init__(self, message: str, field: str = "text") -> None:
+        super().__init__(field, message)
+
+
+class FormatUnsupported(InvalidRequest):
+    """The audio format cannot be produced."""
+
+    reason = "FORMAT_UNSUPPORTED"
+
+
+class SettingUnsupported(InvalidRequest):
+    """This model has no such setting."""
+
+    reason = "SETTING_UNSUPPORTED"
+
+
+class VoiceNotFound(RhapsodeError):
+    """No voice of that name; the message lists those there are."""
+
+    status = "NOT_FOUND"
+    reason = "VOICE_NOT_FOUND"
+
+    def __init__(self, asked: str, voices: tuple[str, ...]) -> None:
+        shown = asked if len(asked) <= 64 else asked[:64] + "…"
+        super().__init__(f"There is no voice named {shown!r}. Choose one of: {', '.join(voices)}.")
+        self.voices = voices
+
+
+class Overloaded(RhapsodeError):
+    """All slots and the queue are taken; come back after `retry_after` seconds."""
+
+    status = "RESOURCE_EXHAUSTED"
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(Overloaded):
+    """The caller's own quota is used up."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
+class Unauthenticated(RhapsodeError):
+    """No key, or not a valid one."""
+
+    status = "UNAUTHENTICATED"
+    reason = "UNAUTHENTICATED"
+
+
+class Forbidden(RhapsodeError):
+    """A valid identity without the right."""
+
+    status = "PERMISSION_DENIED"
+    reason = "FORBIDDEN"
+
+
+class DeadlineTooShort(RhapsodeError):
+    """The caller's deadline cannot be met; nothing was begun."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "DEADLINE_TOO_SHORT"
+
+
+class Draining(RhapsodeError):
+    """The server is shutting down."""
+
+    status = "UNAVAILABLE"
+    reason = "DRAINING"
+
+
+class NotReady(RhapsodeError):
+    """The server is still loading or warming up."""
+
+    status = "UNAVAILABLE"
+    reason = "NOT_READY"
+
+
+class GenerationFailed(RhapsodeError):
+    """The model failed this one utterance; others are unharmed."""
+
+    status = "INTERNAL"
+    reason = "GENERATION_FAILED"
+
+
+class EngineStopped(RhapsodeError):
+    """The engine ended before the utterance did."""
+
+    status = "UNAVAILABLE"
+    reason = "ENGINE_STOPPED"
+
+
+class ModelUnusable(RhapsodeError):
+    """A checkpoint that cannot be loaded; the message names the file and what to do."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "MODEL_UNUSABLE"
+
+
+class ConfigError(RhapsodeError):
+    """Settings that cannot be used; the message names the key and what is allowed."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "CONFIG_ERROR"

@@ -1,0 +1,161 @@
+"""What every family of speech models promises: the protocols between the engine and a model.
+
+A speech model is three things: a text frontend (piece and voice -> prompt), an acoustic model
+(prompt -> frames, one decode step at a time) and a vocoder (frames -> waveform, in windows).
+A *frame* is whatever one decode step leaves behind. The engine counts frames and never looks inside.
+
+What lives here: protocols and the data that crosses them. What must not: any family, the engine,
+a thread, a device decision. Imports core and torch only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from rhapsode_server.core import Chunking, Piece, SamplingParams, Voice, Window, WordTime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A Piece made ready for one family, which subclasses it with typed fields of its own.
+
+    `positions` is how many rows of cache it needs at worst (what `slots.acquire` is asked for),
+    `max_frames` the most frames it may ever make: the scheduler ends it there with LENGTH.
+    `seed` addresses its noise together with the frame's number.
+    """
+
+    positions: int
+    max_frames: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What the frontend is given: a piece of text and how to speak it."""
+
+    piece: Piece
+    voice: Voice
+    speed: float = 1.0
+    seed: int = 0
+    language: str = ""
+    instruction: str = ""
+    sampling: SamplingParams = SamplingParams()
+
+
+class TextFrontend(Protocol):
+    """Piece and voice -> Prompt, on a worker thread; must be safe to call from several at once."""
+
+    reads: Literal["phones", "letters"]
+    """Whether `Word.phones` must be filled in before `prepare`."""
+
+    speed_range: tuple[float, float]
+    """Speeds this family can honour; (1.0, 1.0) where speed is not real."""
+
+    longest_piece: int
+    """Most characters of normalised text that one Prompt may hold; the splitter keeps below it."""
+
+    def prepare(self, utterance: Utterance) -> Prompt:
+        """Make the prompt.
+
+        Raises errors.TextRefused for text without anything to speak, errors.SettingUnsupported for a
+        sampling setting, instruction or language this family has not got.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one decode step left behind, one row per slot that was decoded.
+
+    frames [B, *frame_shape], on the model's device. valid [B] bool: the frame is speech and is kept.
+    stopped [B] bool: no further frame follows. `valid` and `stopped` are on the CPU or are moved
+    there once by the runner.
+    """
+
+    frames: Tensor
+    valid: Tensor
+    stopped: Tensor
+
+
+State = Any
+"""Per-request device state: tensors whose first dimension is the slot. Only its family looks inside."""
+
+
+class AcousticModel(Protocol):
+    """prompt -> frames. Prefill fills rows, decode emits; every frame, the first too, comes from decode."""
+
+    frame_shape: tuple[int, ...]
+    frame_rate: float
+
+    def new_state(self, slots: int) -> State:
+        """Rows for `slots` requests at a time."""
+        ...
+
+    def prefill(self, state: State, slots: list[int], prompts: Sequence[Prompt]) -> None:
+        """Overwrite the rows `slots` with what `prompts` need for their first decode."""
+        ...
+
+    def decode(self, state: State, slots: Tensor) -> Step:
+        """Advance the rows `slots` [B] int64 by one frame each."""
+        ...
+
+
+@runtime_checkable
+class Aligned(Protocol):
+    """An acoustic model that knows when each word sounds."""
+
+    def word_times(self, state: State, slot: int) -> Sequence[WordTime]:
+        """Times of the words known so far in this row; the same word is never revised."""
+        ...
+
+
+class Vocoder(Protocol):
+    """frames -> waveform, in windows. A stateless one recomputes `chunking.left` frames of context."""
+
+    sample_rate: int
+    samples_per_frame: int
+    chunking: Chunking
+
+    def new_state(self, slots: int) -> State:
+        """Rows for `slots` requests at a time; None for a stateless vocoder."""
+        ...
+
+    def reset(self, state: State, slots: list[int]) -> None:
+        """Make these rows as new: called before a request's first window."""
+        ...
+
+    def vocode(
+        self, state: State, slots: list[int], frames: Sequence[Tensor], windows: Sequence[Window]
+    ) -> list[Tensor]:
+        """Sound of each window's wanted frames.
+
+        frames[i] is [windows[i].stop - windows[i].start, *frame_shape]. Returns float32 tensors
+        [windows[i].wanted * samples_per_frame] in -1..1; an empty window gives an empty tensor.
+        A request's windows come in order, and a request appears at most once in a call.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechModel:
+    """One loaded checkpoint. `voices` maps names to voices; exactly one of them is the default."""
+
+    name: str
+    family: str
+    frontend: TextFrontend
+    acoustic: AcousticModel
+    vocoder: Vocoder
+    voices: Mapping[str, Voice]
+    sampling: tuple[str, ...] = ()
+    """Names of the SamplingParams that this family honours."""
+    details: Mapping[str, str] = field(default_factory=dict)
+    """Facts worth printing at start: parameters, dtype, device, digest."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Native rate in Hz."""
+        return self.vocoder.sample_rate
