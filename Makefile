@@ -1,0 +1,61 @@
+# Everything a developer does has a target here; `make` alone lists them. CI calls the same targets.
+# The environment lives in .venv, built once from constraints/ and again only when those files change.
+
+TEXT ?= Hello! I am the voice inside this server, and you hear me while I am still thinking.
+VOICE_MODEL ?= ion
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(READY): constraints/dev.txt constraints/build.txt constraints/uv.txt pyproject.toml scripts/environment
+	@scripts/environment
+	@touch $@
+
+.PHONY: env
+env: $(READY) ## build the environment in .venv (the other targets do it when needed)
+
+.PHONY: speak
+speak: $(READY) ## start the server, stream TEXT="..." through the real client, write speech.wav
+	@$(BIN)/python scripts/speak.py --model $(VOICE_MODEL) -- "$$TEXT"
+export TEXT
+
+.PHONY: test
+test: $(READY) ## the whole test suite, without a GPU and without a model hub
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY) ## what takes minutes
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+.PHONY: test-gpu
+test-gpu: $(READY) ## what needs a CUDA device
+	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(READY) ## ruff, mypy --strict, buf and the house rules, as CI runs them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	scripts/lint-protos
+	$(BIN)/python -m pytest tests/house $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(READY) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: constraints
+constraints: $(READY) ## resolve the exact versions anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)
+	@scripts/constraints $(UPGRADE)
+
+.PHONY: clean
+clean: ## remove what was built, the environment too
+	rm -rf .venv build dist speech.wav .mypy_cache .ruff_cache .pytest_cache .hypothesis scripts/buf/node_modules
