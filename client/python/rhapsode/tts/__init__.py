@@ -1,0 +1,1 @@
+"""Text to speech: the wire contract, one package for each version."""
