@@ -86,7 +86,9 @@ def children() -> list[str]:
     for listing in Path("/proc/self/task").glob("*/children"):
         for pid in listing.read_text().split():
             try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                command = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
             except OSError:
                 continue
             if command and "resource_tracker" not in command:
