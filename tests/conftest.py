@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -86,13 +87,12 @@ def children() -> list[str]:
     for listing in Path("/proc/self/task").glob("*/children"):
         for pid in listing.read_text().split():
             try:
-                command = (
-                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
+                raw = Path(f"/proc/{pid}/cmdline").read_bytes()
             except OSError:
                 continue
+            command = raw.replace(b"\0", b" ").decode(errors="replace").strip()
             if command and "resource_tracker" not in command:
-                found.append(f"{pid} {command.strip()}")
+                found.append(f"{pid} {command}")
     return found
 
 
@@ -101,7 +101,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A test that leaves a server running fails the run, even where all its assertions held."""
     left = children()
     if left:
-        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         for line in left:
-            reporter.write_line(f"left running by the tests: {line}", red=True)
+            sys.stderr.write(f"\nleft running by the tests: {line}\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -67,16 +67,17 @@ TABLE = (
     ),
     Room(("voices", "voices.*"), rooms=(*NOUNS, "voices", "voices.*"), packages=("numpy", "safetensors")),
     Room(
-        ("synthesizer",),
+        ("synthesizer", "synthesizer.*"),
         rooms=(
             *(*NOUNS, "text", "text.*", "audio", "audio.*", "voices", "voices.*"),
-            *("engine.engine", "engine.stream", "models.base"),
+            *("engine.engine", "engine.stream", "engine.sequence", "models.base"),
+            *("synthesizer", "synthesizer.*"),
         ),
         packages=("numpy",),
     ),
     Room(
         ("rpc", "rpc.*"),
-        rooms=(*NOUNS, "synthesizer", "rpc", "rpc.*", *STUBS),
+        rooms=(*NOUNS, "synthesizer", "synthesizer.*", "rpc", "rpc.*", *STUBS),
         packages=("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google"),
     ),
     Room(
