@@ -6,7 +6,7 @@ is submitted until it is FINISHED; nobody else writes to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, unique
 
 from rhapsode_server.core import FinishReason, Priority
@@ -43,16 +43,31 @@ class Stamps:
     steps: int = 0
     first_step: int = 0
     last_step: int = 0
+    smallest_batch: int = 0
+    largest_batch: int = 0
+    batch_total: int = 0
+
+    def decoded(self, now: float, busy: float, step: int, batch: int) -> None:
+        """Count one decode step of `batch` rows that took `busy` seconds."""
+        if self.first_frame is None:
+            self.first_frame, self.first_step, self.smallest_batch = now, step, batch
+        self.last_frame, self.last_step = now, step
+        self.steps += 1
+        self.decode_busy += busy
+        self.batch_total += batch
+        self.smallest_batch = min(self.smallest_batch, batch)
+        self.largest_batch = max(self.largest_batch, batch)
 
 
 @dataclass(eq=False, slots=True)
 class Sequence:
     """One prompt on its way through the engine. `positions` and `max_frames` come from the prompt.
 
-    `made` frames stand in the slot's row, the sound of `sent` of them has been delivered in `chunks`
-    windows. `paced_from` is when its sound began to play, as far as the server knows; `played_shift`
-    corrects that by what the client reports (seconds, positive: playback is later than assumed).
-    `ahead_limit` is how many seconds of sound may run ahead of playback (None: no limit).
+    `made` frames stand in the slot's row; the sound of `sent` of them has been delivered in `chunks`
+    windows. `before` is the sequence whose sound this one continues, if any, until this one has sound of
+    its own. `playing_since` is when its own sound began to play, as far as the server knows, moved by
+    what the client reports. `ahead_limit` is how many seconds of sound may run ahead of playback (None:
+    no limit); a `paused` sequence is not worked on at all.
     """
 
     number: int
@@ -60,6 +75,7 @@ class Sequence:
     max_frames: int
     stamps: Stamps
     priority: Priority = Priority.NORMAL
+    before: Sequence | None = None
     ahead_limit: float | None = None
     status: Status = Status.WAITING
     slot: int | None = None
@@ -67,7 +83,13 @@ class Sequence:
     sent: int = 0
     chunks: int = 0
     reason: FinishReason | None = None
-    paced_from: float | None = None
-    played_shift: float = 0.0
+    playing_since: float | None = None
     paused: bool = False
-    links: list[int] = field(default_factory=list)
+    continues: bool = False
+
+    @property
+    def row(self) -> int:
+        """The slot of a sequence that has one."""
+        if self.slot is None:
+            raise AssertionError(f"sequence {self.number} has no slot while {self.status.value}")
+        return self.slot

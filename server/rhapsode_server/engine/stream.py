@@ -1,13 +1,14 @@
 """The second crossing: one request's sound, from the engine thread to an async iterator.
 
-The engine thread calls `put`, `finish` and `fail`; the event loop iterates and may `cancel`. Promise: after
-`submit` returned a stream, iterating it ends: with `outcome` set, or with an error of errors.py raised.
+The worker calls `cross` with what is to happen on the event loop; the reader iterates and may `cancel`.
+Promise: after `submit` returned a stream, iterating it ends: with `outcome` set, or with an error raised.
 What must not live here: torch, gRPC, a model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhapsode_server.core import FinishReason, WordTime
-from rhapsode_server.engine.sequence import Stamps
+from rhapsode_server.engine.sequence import Sequence, Stamps
 from rhapsode_server.errors import RhapsodeError
 
 
@@ -42,7 +43,6 @@ class Outcome:
     frames_made: int
     frames_sent: int
     stamps: Stamps
-    batch_sizes: tuple[int, float, int] = (0, 0.0, 0)
 
 
 class AudioStream:
@@ -52,21 +52,34 @@ class AudioStream:
     reads holds at most that much sound; how far the engine runs ahead of it is the scheduler's matter.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, cancel: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sequence: Sequence,
+        cancel: Callable[[Sequence], None],
+        released: Callable[[], None],
+    ) -> None:
+        self.sequence = sequence
+        self.outcome: Outcome | None = None
         self._loop = loop
         self._cancel = cancel
+        self._released = released
         self._chunks: deque[Chunk] = deque()
         self._wake = asyncio.Event()
         self._error: RhapsodeError | None = None
-        self.outcome: Outcome | None = None
 
-    # ---- event loop side
+    @property
+    def number(self) -> int:
+        """Names this stream in the observer's events."""
+        return self.sequence.number
+
+    # ---- the reader, on the event loop
 
     def __aiter__(self) -> AudioStream:
         return self
 
     async def __anext__(self) -> Chunk:
-        """The next chunk; raises the stream's error where it failed."""
+        """The next chunk; after the last one, raises the stream's error where it failed."""
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -77,23 +90,25 @@ class AudioStream:
         return self._chunks.popleft()
 
     def cancel(self) -> None:
-        """Give the slot back within one step; idempotent, from the event loop or any thread."""
-        self._cancel()
+        """Give the slot back before the next step; idempotent, and harmless after the end."""
+        if self.outcome is None:
+            self._cancel(self.sequence)
 
-    # ---- called on the event loop, by way of the engine's one call_soon_threadsafe a step
+    # ---- the engine
+
+    def cross(self, call: Callable[[], None]) -> None:
+        """Run `call` on the event loop, from the engine thread. A loop that has closed reads no more."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call)
 
     def deliver(self, chunk: Chunk) -> None:
-        """Hand over one chunk."""
+        """One more chunk. On the event loop."""
         self._chunks.append(chunk)
         self._wake.set()
 
-    def finish(self, outcome: Outcome) -> None:
-        """No chunk follows."""
-        self.outcome = outcome
-        self._wake.set()
-
-    def fail(self, error: RhapsodeError, outcome: Outcome) -> None:
-        """No chunk follows, and the reader is told why."""
+    def finish(self, outcome: Outcome, error: RhapsodeError | None = None) -> None:
+        """No chunk follows. On the event loop."""
         self._error = error
         self.outcome = outcome
+        self._released()
         self._wake.set()

@@ -72,13 +72,15 @@ class Step:
     """What one decode step left behind, one row per slot that was decoded.
 
     frames [B, *frame_shape], on the model's device. valid [B] bool: the frame is speech and is kept.
-    stopped [B] bool: no further frame follows. `valid` and `stopped` are on the CPU or are moved
-    there once by the runner.
+    stopped [B] bool: no further frame follows. runaway [B] bool, where the family can tell: the model
+    has lost the text, and the sequence ends here with that reason. The runner moves all three to the
+    host in one copy.
     """
 
     frames: Tensor
     valid: Tensor
     stopped: Tensor
+    runaway: Tensor | None = None
 
 
 State = Any
@@ -92,7 +94,7 @@ class AcousticModel(Protocol):
     frame_rate: float
 
     def new_state(self, slots: int) -> State:
-        """Rows for `slots` requests at a time."""
+        """Rows for `slots` requests at a time, each of the model's `positions`."""
         ...
 
     def prefill(self, state: State, slots: list[int], prompts: Sequence[Prompt]) -> None:
@@ -100,7 +102,11 @@ class AcousticModel(Protocol):
         ...
 
     def decode(self, state: State, slots: Tensor) -> Step:
-        """Advance the rows `slots` [B] int64 by one frame each."""
+        """Advance the rows `slots` [B] int64, all different, by one frame each.
+
+        A call that raises must leave every row where it was, so that the runner can try halves of the
+        batch and find the guilty row: counters move last.
+        """
         ...
 
 
@@ -152,6 +158,12 @@ class SpeechModel:
     voices: Mapping[str, Voice]
     sampling: tuple[str, ...] = ()
     """Names of the SamplingParams that this family honours."""
+    slots: int = 32
+    """Rows that are sensible where the settings do not say."""
+    positions: int = 2048
+    """Cache positions of one row: no Prompt of this model needs more."""
+    vocode_frames: int = 0
+    """Most frames shown to the vocoder in one step, so that first sounds never wait long; 0: no limit."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Facts worth printing at start: parameters, dtype, device, digest."""
 

@@ -1,0 +1,161 @@
+"""The engine as the event loop sees it: submit, report, load, drain, stop. The first crossing is here.
+
+The worker (worker.py) runs on one thread that owns the model, the scheduler and every sequence in flight;
+this side only hands it commands through the inbox and never touches what it owns.
+
+Promise: every stream that `submit` returned ends, with an outcome or with an error of errors.py.
+What must not live here: torch, gRPC, OpenTelemetry, a family.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rhapsode_server.core import Priority
+from rhapsode_server.engine.observer import SILENT, Observer
+from rhapsode_server.engine.sequence import Sequence, Stamps
+from rhapsode_server.engine.stream import AudioStream
+from rhapsode_server.engine.worker import EngineSettings, Flight, Inbox, Worker
+from rhapsode_server.errors import Draining, EngineStopped, InvalidRequest, Overloaded
+from rhapsode_server.models.base import Prompt, SpeechModel
+
+DEFAULTS = EngineSettings()
+
+
+class Load(NamedTuple):
+    """How busy the engine is; `estimated_wait` is seconds until a new request would get a slot."""
+
+    slots: int
+    running: int
+    waiting: int
+    estimated_wait: float
+
+
+class Engine:
+    """Continuous batching of one SpeechModel. Start it once, submit from one event loop, stop it once.
+
+    `on_death` is called on the engine thread when it ends on an error: the process should follow.
+    """
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        settings: EngineSettings = DEFAULTS,
+        observer: Observer = SILENT,
+        clock: Callable[[], float] = time.monotonic,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model = model
+        self._settings = settings
+        self._clock = clock
+        self._inbox = Inbox()
+        self._worker = Worker(model, settings, observer, clock, self._inbox)
+        self._thread = threading.Thread(
+            target=self._worker.run, args=(on_death,), name="rhapsode-engine", daemon=True
+        )
+        self._draining = False
+        self._numbers = 0
+        self._accepted = 0
+
+    def start(self) -> None:
+        """Start the engine thread; it builds the model's state first."""
+        self._thread.start()
+
+    def submit(
+        self,
+        prompt: Prompt,
+        *,
+        priority: Priority = Priority.NORMAL,
+        ahead_limit: float | None = None,
+        before: AudioStream | None = None,
+    ) -> AudioStream:
+        """Queue a prompt and return its sound as it is made. Call it on an event loop.
+
+        `before` is the stream whose sound this one continues: its request was let in already, so it does
+        not wait in a queue of strangers and a drain lets it pass.
+
+        Raises Overloaded (with the time to come back), Draining, EngineStopped; InvalidRequest for a
+        prompt that is longer than any row of the model.
+        """
+        self._admit(prompt, continues=before is not None)
+        self._numbers += 1
+        seq = Sequence(
+            number=self._numbers,
+            positions=prompt.positions,
+            max_frames=prompt.max_frames,
+            stamps=Stamps(self._clock()),
+            priority=priority,
+            before=None if before is None else before.sequence,
+            continues=before is not None,
+            ahead_limit=ahead_limit,
+        )
+        stream = AudioStream(asyncio.get_running_loop(), seq, self._cancel, self._released)
+        self._accepted += 1
+        flight = Flight(seq, prompt, stream)
+        self._inbox.send(lambda: self._worker.add(flight))
+        if self._inbox.ended:
+            raise _stopped()
+        return stream
+
+    def report_playback(self, stream: AudioStream, played_seconds: float, paused: bool = False) -> None:
+        """The client has heard `played_seconds` of this stream's sound, and may have paused."""
+        seq, now = stream.sequence, self._clock()
+        self._inbox.send(lambda: self._worker.scheduler.report(seq, now, played_seconds, paused))
+
+    def load(self) -> Load:
+        """A snapshot without a lock: plain numbers, at most one step old."""
+        slots = self._worker.slots
+        waiting = max(0, self._accepted - slots.used)
+        turns = (waiting + 1) / slots.count if waiting >= slots.free else 0.0
+        return Load(slots.count, slots.used, waiting, turns * self._worker.service_seconds)
+
+    def heartbeat_age(self) -> float:
+        """Seconds since the engine thread last made progress; 0 while it sleeps for want of work."""
+        beat = self._worker.beat
+        return 0.0 if beat is None else max(0.0, self._clock() - beat)
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs and its state is trusted."""
+        return self._thread.is_alive() and not self._worker.dead
+
+    def drain(self) -> None:
+        """Admit nothing new; what runs goes on to its end, its continuations too."""
+        self._draining = True
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """Cancel what still runs and end the thread; False where it did not end in time."""
+        self._inbox.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _admit(self, prompt: Prompt, continues: bool) -> None:
+        if self._worker.dead or self._inbox.closed:
+            raise EngineStopped(
+                "The speech engine has stopped. Try again, on another server if there is one."
+            )
+        if not self._worker.slots.fits(prompt.positions):
+            raise InvalidRequest("text", "This piece of text is too long for the model. Send it in parts.")
+        if continues:
+            return
+        if self._draining:
+            raise Draining("The server is shutting down. Try again, on another server if there is one.")
+        load = self.load()
+        if load.waiting - self._worker.slots.free >= self._settings.max_waiting:
+            wait = max(0.1, load.estimated_wait)
+            raise Overloaded(f"All slots and the queue are taken. Try again in {wait:.1f} seconds.", wait)
+
+    def _released(self) -> None:
+        self._accepted -= 1
+
+    def _cancel(self, seq: Sequence) -> None:
+        self._inbox.send(lambda: self._worker.cancel(seq))
+
+
+def _stopped() -> EngineStopped:
+    return EngineStopped("The speech engine has stopped. Try again, on another server if there is one.")

@@ -1,0 +1,224 @@
+"""The plan: who is prefilled, who decodes, whose frames become sound now. Integers and one clock value.
+
+What must not live here: torch, a thread, a clock, logging, a family's name. `plan(now)` reads, `advance`
+writes; a Plan is immutable. Commands (add, cancel, report) are applied only between steps.
+
+Urgency, in this order: a sequence that has not sounded yet, oldest first; then whoever runs dry first.
+A stream that is far ahead of its playback gives its turn away: always beyond its own `ahead_limit`, and
+beyond `comfort` seconds while somebody else still waits for a first sound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from rhapsode_server.core import Chunking, FinishReason, Window
+from rhapsode_server.engine.sequence import Sequence, Status
+from rhapsode_server.engine.slots import Slots
+from rhapsode_server.engine.windows import next_window
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one step may hold. `vocode_frames` 0: no limit; `backlog` frames unsent stop a row's decode
+    (never fewer than two full windows)."""
+
+    prefill: int = 8
+    vocode_frames: int = 0
+    comfort: float = 1.0
+    backlog: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step's decision. `wake_at`: nothing is due before then (None: not before a command comes)."""
+
+    vocode: tuple[tuple[Sequence, Window], ...] = ()
+    prefill: tuple[Sequence, ...] = ()
+    decode: tuple[Sequence, ...] = ()
+    wake_at: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to execute."""
+        return not (self.vocode or self.prefill or self.decode)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One step's result, row by row of `Plan.decode`: the frame is speech, it was the last.
+
+    `failed` sequences left in the middle of the step and are in no other result.
+    """
+
+    valid: tuple[bool, ...] = ()
+    stopped: tuple[bool, ...] = ()
+    runaway: tuple[bool, ...] = ()
+    failed: frozenset[Sequence] = frozenset()
+
+
+class Scheduler:
+    """Sequences waiting and running over a fixed number of slots."""
+
+    def __init__(self, slots: Slots, chunking: Chunking, frame_seconds: float, limits: Limits) -> None:
+        self.slots = slots
+        self.waiting: list[Sequence] = []
+        self.running: list[Sequence] = []
+        self._chunking = chunking
+        self._frame_seconds = frame_seconds
+        self._limits = limits
+        # A row needs at most one full window and its look-ahead; twice that never starves the vocoder.
+        self._backlog = max(limits.backlog, 2 * (chunking.largest + chunking.right))
+
+    # ---- commands, between steps
+
+    def add(self, seq: Sequence) -> None:
+        """Queue a sequence."""
+        self.waiting.append(seq)
+
+    def cancel(self, seq: Sequence, reason: FinishReason = FinishReason.CANCELLED) -> bool:
+        """End a sequence now and free its slot; False where it had ended already."""
+        if seq.status is Status.FINISHED:
+            return False
+        seq.reason = reason
+        self._finish(seq)
+        return True
+
+    def report(self, seq: Sequence, now: float, played: float, paused: bool) -> None:
+        """The client has played `played` seconds of this sequence's sound, and may have paused."""
+        seq.paused = paused
+        if seq.playing_since is not None:
+            seq.playing_since = now - min(played, seq.sent * self._frame_seconds)
+
+    # ---- the step
+
+    def plan(self, now: float) -> Plan:
+        """Decide one step. Admits waiting sequences to free slots, which is all that it changes."""
+        prefill = self._admit(now)
+        active = [seq for seq in self.running if not seq.paused]
+        starting = any(seq.chunks == 0 and not seq.continues for seq in active)
+        gate = self._limits.comfort if starting else inf
+        able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
+        decode = tuple(seq for seq in able if self._may_decode(seq))
+        vocode = tuple(self._due_windows(able))
+        wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
+        return Plan(vocode, prefill, decode, wake_at)
+
+    def advance(self, plan: Plan, outcome: Outcome, now: float) -> list[Sequence]:
+        """Write one step's result into the sequences; returns those that FINISHED."""
+        gone = outcome.failed
+        ended = [seq for seq, window in plan.vocode if seq not in gone and self._sounded(seq, window, now)]
+        rows = zip(plan.decode, outcome.valid, outcome.stopped, outcome.runaway, strict=True)
+        for seq, valid, stopped, runaway in rows:
+            if seq not in gone and seq.status is Status.DECODING:
+                self._decoded(seq, valid, stopped, runaway)
+        for seq in ended:
+            self._finish(seq)
+        for seq in gone:
+            self.cancel(seq, FinishReason.ERROR)
+        return ended + list(gone)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing runs."""
+        return not self.waiting and not self.running
+
+    def check(self) -> None:
+        """Raise AssertionError where slots and sequences do not add up."""
+        held = sorted(seq.row for seq in self.running)
+        if len(set(held)) != len(held) or len(held) != self.slots.used:
+            raise AssertionError(f"{self.slots.used} slots in use, but sequences hold {held}")
+
+    # ---- admission
+
+    def _admit(self, now: float) -> tuple[Sequence, ...]:
+        if not self.waiting or not self.slots.free:
+            return ()
+        self.waiting.sort(key=_turn)
+        admitted: list[Sequence] = []
+        while self.waiting and len(admitted) < self._limits.prefill:
+            slot = self.slots.acquire(self.waiting[0].positions)
+            if slot is None:
+                break
+            seq = self.waiting.pop(0)
+            seq.slot, seq.status, seq.stamps.admitted = slot, Status.DECODING, now
+            admitted.append(seq)
+        self.running += admitted
+        return tuple(admitted)
+
+    # ---- urgency
+
+    def _due(self, seq: Sequence) -> float:
+        """When the listener runs dry; -inf where no sound has been sent and none is playing."""
+        if seq.playing_since is not None:
+            return seq.playing_since + seq.sent * self._frame_seconds
+        if seq.before is not None:
+            unsent = seq.before.made - seq.before.sent
+            return self._due(seq.before) + unsent * self._frame_seconds
+        return -inf
+
+    def _room(self, seq: Sequence, gate: float) -> float:
+        """Seconds of sound that may run ahead of this listener at present."""
+        return gate if seq.ahead_limit is None else min(gate, seq.ahead_limit)
+
+    def _may_decode(self, seq: Sequence) -> bool:
+        return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog
+
+    def _due_windows(self, able: list[Sequence]) -> list[tuple[Sequence, Window]]:
+        """Windows that are due, most urgent first, as many as one step may hold."""
+        due: list[tuple[Sequence, Window]] = []
+        frames, most = 0, self._limits.vocode_frames or inf
+        for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
+            finished = seq.status is Status.DRAINING
+            window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
+            if window is None:
+                continue
+            frames += window.stop - window.start
+            if due and frames > most:
+                break
+            due.append((seq, window))
+        return due
+
+    def _wake_at(self, active: list[Sequence], now: float, gate: float) -> float | None:
+        """When the first of the streams that run ahead has come down to where it may be worked on."""
+        times = (self._due(seq) - self._room(seq, gate) for seq in active)
+        return min((time for time in times if time > now), default=None)
+
+    # ---- results
+
+    def _sounded(self, seq: Sequence, window: Window, now: float) -> bool:
+        if seq.status is Status.FINISHED:
+            return False
+        if seq.playing_since is None and window.wanted:
+            seq.playing_since = max(now, self._due(seq))
+            seq.before = None
+            seq.stamps.first_audio = now
+        seq.sent = window.end
+        seq.chunks += 1
+        return window.last
+
+    def _decoded(self, seq: Sequence, valid: bool, stopped: bool, runaway: bool) -> None:
+        seq.made += valid
+        if runaway:
+            seq.reason = FinishReason.RUNAWAY
+        elif stopped:
+            seq.reason = FinishReason.STOP
+        elif seq.made >= seq.max_frames:
+            seq.reason = FinishReason.LENGTH
+        if seq.reason is not None:
+            seq.status = Status.DRAINING
+
+    def _finish(self, seq: Sequence) -> None:
+        if seq.status is Status.WAITING:
+            self.waiting.remove(seq)
+        else:
+            self.slots.release(seq.row)
+            self.running.remove(seq)
+        seq.status, seq.slot, seq.before = Status.FINISHED, None, None
+
+
+def _turn(seq: Sequence) -> tuple[bool, int, int]:
+    """Order of admission: what continues a sound that has begun, then priority, then age."""
+    begun = seq.continues and (seq.before is None or seq.before.status is not Status.WAITING)
+    return not begun, seq.priority.value, seq.number

@@ -1,0 +1,268 @@
+"""The engine as its own thread sees it: commands, plan, vocode, deliver, prefill, decode, advance.
+
+Sound leaves before the next frames are made, because it is what somebody waits for. Commands apply only
+between steps, so a step needs no guards. All of a step's chunks cross into the event loop in one call.
+
+What must not live here: OpenTelemetry, gRPC, a family, a decision that the scheduler should make.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rhapsode_server.core import FinishReason
+from rhapsode_server.engine.observer import Observer, SequenceEvent, StepEvent
+from rhapsode_server.engine.runner import Runner, Wave
+from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
+from rhapsode_server.engine.sequence import Sequence, Status
+from rhapsode_server.engine.slots import Slots
+from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
+from rhapsode_server.errors import EngineStopped, GenerationFailed, RhapsodeError
+from rhapsode_server.models.base import Prompt, SpeechModel
+
+log = logging.getLogger(__name__)
+
+Command = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """`slots` 0 and `vocode_frames` -1 mean what the model itself suggests.
+
+    `max_waiting` requests may queue beyond the slots; `prefill` of them are let in per step; streams with
+    more than `comfort` seconds in hand stand back while somebody waits for a first sound.
+    """
+
+    slots: int = 0
+    max_waiting: int = 64
+    prefill: int = 8
+    vocode_frames: int = -1
+    comfort: float = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A sequence with what the worker needs to serve it: `samples` and `words` delivered so far."""
+
+    seq: Sequence
+    prompt: Prompt
+    stream: AudioStream
+    samples: int = 0
+    words: int = 0
+
+
+class Inbox:
+    """Commands for the engine thread. `send` never blocks; after `close` the worker ends.
+
+    `ended` is set before the worker's last look, so whoever sends and then finds it unset knows that the
+    command is certain to be applied.
+    """
+
+    def __init__(self) -> None:
+        self._commands: deque[Command] = deque()
+        self._wake = threading.Event()
+        self.closed = False
+        self.ended = False
+
+    def send(self, command: Command) -> None:
+        """Hand over a command, from any thread."""
+        self._commands.append(command)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ask the worker to end."""
+        self.closed = True
+        self._wake.set()
+
+    def apply(self) -> None:
+        """Run what has come, in order. Engine thread only."""
+        self._wake.clear()
+        while self._commands:
+            self._commands.popleft()()
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until a command comes, or for `seconds`. Engine thread only."""
+        self._wake.wait(seconds)
+
+
+class Worker:
+    """Runs on the engine thread; `beat`, `dead`, `slots` and `service_seconds` may be read from others."""
+
+    def __init__(
+        self,
+        model: SpeechModel,
+        settings: EngineSettings,
+        observer: Observer,
+        clock: Callable[[], float],
+        inbox: Inbox,
+    ) -> None:
+        frames = model.vocode_frames if settings.vocode_frames < 0 else settings.vocode_frames
+        frame_seconds = model.vocoder.samples_per_frame / model.sample_rate
+        self.slots = Slots(settings.slots or model.slots, model.positions)
+        self.scheduler = Scheduler(
+            self.slots,
+            model.vocoder.chunking,
+            frame_seconds,
+            Limits(settings.prefill, frames, settings.comfort),
+        )
+        self.beat: float | None = None
+        self.dead = False
+        self.service_seconds = 1.0
+        self._model = model
+        self._observer = observer
+        self._clock = clock
+        self._inbox = inbox
+        self._flights: dict[Sequence, Flight] = {}
+        self._steps = 0
+
+    # ---- commands
+
+    def add(self, flight: Flight) -> None:
+        """Queue a flight; where the worker has died it is told so at once."""
+        self._flights[flight.seq] = flight
+        self.scheduler.add(flight.seq)
+
+    def cancel(self, seq: Sequence) -> None:
+        """End a sequence; its slot is free before the next step."""
+        if self.scheduler.cancel(seq):
+            self._end([seq])
+
+    # ---- the thread
+
+    def run(self, on_death: Callable[[], None]) -> None:
+        """The thread's edge: whatever ends the loop, every stream is told."""
+        try:
+            self._runner = Runner(self._model, self.slots.count)
+            while not self._inbox.closed:
+                self._turn()
+        except Exception as error:  # noqa: BLE001 - the thread's edge
+            self.dead = True
+            # The message of a foreign error may carry a caller's text; its type and place never do.
+            log.critical("the engine has died of %s at %s", type(error).__name__, _place(error))
+        self._leave()
+        if self.dead:
+            on_death()
+
+    def _leave(self) -> None:
+        """No stream is left without an end, nor is one that was submitted at the last moment."""
+        self.beat = None
+        self._inbox.ended = True
+        self._inbox.apply()
+        for seq in self._flights:
+            seq.status = Status.FINISHED
+            seq.reason = FinishReason.ERROR if self.dead else FinishReason.CANCELLED
+        self._end(list(self._flights), EngineStopped("The speech engine has stopped. Please try again."))
+
+    def _turn(self) -> None:
+        """Commands, then one step, or a sleep until there is one to do."""
+        self._inbox.apply()
+        self.beat = now = self._clock()
+        if self.scheduler.idle:
+            self.scheduler.check()
+            self._sleep(None)
+            return
+        plan = self.scheduler.plan(now)
+        if plan.empty:
+            self._sleep(None if plan.wake_at is None else plan.wake_at - now)
+        else:
+            self._step(plan, now)
+
+    def _sleep(self, seconds: float | None) -> None:
+        self.beat = None
+        if not self._inbox.closed:
+            self._inbox.wait(seconds)
+
+    def _step(self, plan: Plan, started: float) -> None:
+        self._steps += 1
+        waves = self._runner.vocode(plan.vocode)
+        sounded = self._clock()
+        self._deliver(plan, waves, sounded - started)
+        self._runner.prefill([(seq, self._flights[seq].prompt) for seq in plan.prefill])
+        prefilled = self._clock()
+        outcome = self._runner.decode(plan)
+        ended = self._clock()
+        for seq in plan.prefill:
+            seq.stamps.prefilled, seq.stamps.prefill_busy = prefilled, prefilled - sounded
+        for seq in plan.decode:
+            seq.stamps.decoded(ended, ended - prefilled, self._steps, len(plan.decode))
+        running = len(self.scheduler.running)
+        finished = self.scheduler.advance(plan, outcome, sounded)
+        self._announce(plan, started, ended, running)
+        self._end(finished)
+
+    # ---- towards the event loop
+
+    def _deliver(self, plan: Plan, waves: dict[Sequence, Wave], busy: float) -> None:
+        """Every chunk of this step, in one crossing."""
+        chunks: list[tuple[AudioStream, Chunk]] = []
+        for seq, window in plan.vocode:
+            seq.stamps.vocode_busy += busy
+            wave, flight = waves.get(seq), self._flights[seq]
+            if wave is None or not len(wave):
+                continue
+            words = self._runner.words(seq, flight.words)
+            chunks.append((flight.stream, Chunk(wave, flight.samples, window.last, words)))
+            flight.samples += len(wave)
+            flight.words += len(words)
+        if chunks:
+            chunks[0][0].cross(lambda: _hand_over(chunks))
+
+    def _end(self, finished: Iterable[Sequence], error: RhapsodeError | None = None) -> None:
+        """Tell the streams of these sequences that they have ended, in one crossing, and forget them."""
+        now = self._clock()
+        ends: list[tuple[AudioStream, Outcome, RhapsodeError | None]] = []
+        for seq in finished:
+            flight = self._flights.pop(seq)
+            seq.stamps.finished = now
+            self._learn(seq)
+            reason = seq.reason or FinishReason.ERROR
+            ends.append(
+                (flight.stream, Outcome(reason, seq.made, seq.sent, seq.stamps), error or _error(reason))
+            )
+            self._observer.sequence_finished(
+                SequenceEvent(seq.number, reason, seq.made, seq.sent, seq.stamps)
+            )
+        if ends:
+            ends[0][0].cross(lambda: _hang_up(ends))
+
+    def _learn(self, seq: Sequence) -> None:
+        """Keep a running mean of how long a slot is held, for the queue's estimate."""
+        if seq.stamps.admitted is not None and seq.stamps.finished is not None:
+            self.service_seconds += 0.1 * (seq.stamps.finished - seq.stamps.admitted - self.service_seconds)
+
+    def _announce(self, plan: Plan, started: float, ended: float, running: int) -> None:
+        for failure in self._runner.take_failures():
+            count = len(failure.sequences)
+            log.error("%s failed for %d sequences: %s", failure.stage, count, failure.error_type)
+            self._observer.step_failed(failure.stage, failure.error_type, count)
+        members = {seq.number for seq in (*plan.prefill, *plan.decode, *(seq for seq, _ in plan.vocode))}
+        counts = (len(plan.prefill), len(plan.decode), len(plan.vocode), running, len(self.scheduler.waiting))
+        self._observer.step_done(StepEvent(self._steps, started, ended, *counts, tuple(sorted(members))))
+
+
+def _hand_over(chunks: list[tuple[AudioStream, Chunk]]) -> None:
+    for stream, chunk in chunks:
+        stream.deliver(chunk)
+
+
+def _hang_up(ends: list[tuple[AudioStream, Outcome, RhapsodeError | None]]) -> None:
+    for stream, outcome, error in ends:
+        stream.finish(outcome, error)
+
+
+def _error(reason: FinishReason) -> RhapsodeError | None:
+    if reason is not FinishReason.ERROR:
+        return None
+    return GenerationFailed("The model failed on this text. Other requests go on; try it again or reword it.")
+
+
+def _place(error: BaseException) -> str:
+    """File and line where an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
