@@ -45,12 +45,17 @@ check: $(READY) ## ruff, mypy --strict, buf and the house rules, as CI runs them
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	scripts/lint-protos
+	$(BIN)/python scripts/generate_protos.py --setup --check
 	$(BIN)/python -m pytest tests/house $(PYTEST_ARGS)
 
 .PHONY: format
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: protos
+protos: $(READY) ## generate the Python code of protos/ anew
+	$(BIN)/python scripts/generate_protos.py --setup
 
 .PHONY: constraints
 constraints: $(READY) ## resolve the exact versions anew from pyproject.toml (UPGRADE=--upgrade takes newer ones)

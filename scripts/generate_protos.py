@@ -27,6 +27,7 @@ STUBS = ROOT / "client" / "python"
 PACKAGE = Path("rhapsode", "tts", "v1")
 COMPILER_HOME = ROOT / "build" / "protoc"
 PIN = "1.76.0"
+PINNED = ROOT / "constraints" / "protoc.txt"
 NO_COMPILER = 3
 
 
@@ -50,7 +51,7 @@ def set_up() -> None:
     if find_compiler() is None:
         venv.create(COMPILER_HOME, with_pip=True)
         pip = [str(COMPILER_HOME / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, f"grpcio-tools=={PIN}"], check=True)  # noqa: S603
+        subprocess.run([*pip, "--require-hashes", "-r", str(PINNED)], check=True)  # noqa: S603
 
 
 def generate(python: Path, out: Path) -> None:
