@@ -115,10 +115,12 @@ class Polyphase:
         """Filters [n, 2 reach] for fractions `phase` / up of an input sample."""
         phases = len(self._bank) - 1
         if phases == self._up:
-            return self._bank[phase]
+            exact: Samples = self._bank[phase]
+            return exact
         low, rest = np.divmod(phase * phases, self._up)
         part = (rest / self._up).astype(np.float32)[:, None]
-        return self._bank[low] * (1 - part) + self._bank[low + 1] * part
+        between: Samples = self._bank[low] * (1 - part) + self._bank[low + 1] * part
+        return between
 
 
 @lru_cache(maxsize=32)
