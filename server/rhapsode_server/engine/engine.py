@@ -81,7 +81,11 @@ class Engine:
         Raises Overloaded (with the time to come back), Draining, EngineStopped; InvalidRequest for a
         prompt that is longer than any row of the model.
         """
-        self._admit(prompt, continues=before is not None)
+        if before is None:
+            self.let_in()
+        self._check_alive()
+        if not self._worker.slots.fits(prompt.positions):
+            raise InvalidRequest("text", "This piece of text is too long for the model. Send it in parts.")
         self._numbers += 1
         seq = Sequence(
             number=self._numbers,
@@ -100,6 +104,20 @@ class Engine:
         if self._inbox.ended:
             raise _stopped()
         return stream
+
+    def let_in(self) -> None:
+        """Raise what `submit` would raise for any new request: ask before work is done for one."""
+        self._check_alive()
+        if self._draining:
+            raise Draining("The server is shutting down. Try again, on another server if there is one.")
+        load = self.load()
+        if load.waiting - self._worker.slots.free >= self._settings.max_waiting:
+            wait = max(0.1, load.estimated_wait)
+            raise Overloaded(f"All slots and the queue are taken. Try again in {wait:.1f} seconds.", wait)
+
+    def _check_alive(self) -> None:
+        if self._worker.dead or self._inbox.closed:
+            raise _stopped()
 
     def report_playback(self, stream: AudioStream, played_seconds: float, paused: bool = False) -> None:
         """The client has heard `played_seconds` of this stream's sound, and may have paused."""
@@ -133,22 +151,6 @@ class Engine:
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    def _admit(self, prompt: Prompt, continues: bool) -> None:
-        if self._worker.dead or self._inbox.closed:
-            raise EngineStopped(
-                "The speech engine has stopped. Try again, on another server if there is one."
-            )
-        if not self._worker.slots.fits(prompt.positions):
-            raise InvalidRequest("text", "This piece of text is too long for the model. Send it in parts.")
-        if continues:
-            return
-        if self._draining:
-            raise Draining("The server is shutting down. Try again, on another server if there is one.")
-        load = self.load()
-        if load.waiting - self._worker.slots.free >= self._settings.max_waiting:
-            wait = max(0.1, load.estimated_wait)
-            raise Overloaded(f"All slots and the queue are taken. Try again in {wait:.1f} seconds.", wait)
 
     def _released(self) -> None:
         self._accepted -= 1
