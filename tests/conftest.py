@@ -3,7 +3,7 @@
 What must not live here: fixtures of one room; they belong to a conftest beside its tests.
 
 A test that needs a program skips where it is missing (`tool("buf")`), and the reason is printed. CI
-names what it has installed in RHAPSODE_CI_TOOLS ("buf,flite"): a skip whose reason names one of these is
+names what it has installed in CI_TOOLS ("buf,flite"): a skip whose reason names one of these is
 a failure there, so that a broken installation cannot pass for a green run.
 """
 
@@ -59,7 +59,7 @@ def _refuse(report: pytest.TestReport | pytest.CollectReport) -> None:
     if not report.skipped or hasattr(report, "wasxfail"):
         return
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    name = forbidden_skip(reason, os.environ.get("RHAPSODE_CI_TOOLS", ""))
+    name = forbidden_skip(reason, os.environ.get("CI_TOOLS", ""))
     if name is not None:
         report.outcome = "failed"
         report.longrepr = f"{reason}\nCI installs {name}, so this skip is a failure: mend the installation."
