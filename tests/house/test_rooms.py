@@ -82,7 +82,10 @@ TABLE = (
     ),
     Room(
         ("telemetry", "telemetry.*"),
-        rooms=(*NOUNS, "engine.observer", "engine.sequence", "telemetry", "telemetry.*"),
+        rooms=(
+            *(*NOUNS, "engine.observer", "engine.sequence", "synthesizer.events"),
+            *("telemetry", "telemetry.*"),
+        ),
         packages=("opentelemetry",),
     ),
     Room(("config",), rooms=NOUNS, packages=("pydantic", "pydantic_core", "pydantic_settings")),

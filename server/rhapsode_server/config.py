@@ -1,0 +1,220 @@
+"""One frozen tree of settings: a TOML file, then the environment, then the command line.
+
+What lives here: every setting with its default, its bounds and its unit, and how the three sources become
+one tree. What must not: reading a setting anywhere else, a default that is repeated elsewhere, gRPC, torch.
+
+A name is written `section.key` in messages, `[section]` / `key = …` in the file, `RHAPSODE_SECTION__KEY` in
+the environment and `--set section.key=value` on the command line. A name that does not exist is an error
+that says which one was meant: a setting that is silently ignored costs somebody an evening.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from rhapsode_server.errors import ConfigError
+
+PREFIX = "RHAPSODE_"
+FILE_VARIABLE = "RHAPSODE_CONFIG"
+"""Names the settings file; not a setting itself."""
+
+_CLIENT_VARIABLES = frozenset({FILE_VARIABLE, "RHAPSODE_TARGET", "RHAPSODE_VOICE", "RHAPSODE_API_KEY"})
+"""Variables of the light client and of the container, which may share our environment."""
+
+_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
+"""What Kubernetes puts into a pod beside a Service named `rhapsode…`; with `…_PORT=tcp://…` below."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ServerSettings(_Section):
+    """Where the server listens and how it treats connections. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    """Only this machine unless told otherwise; "0.0.0.0" or "[::]" for every interface."""
+    port: int = Field(default=50051, ge=0, le=65535)
+    """0 lets the system choose; the port in use is logged."""
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    """A second, plaintext port with grpc.health.v1 only, for probes; the main port has it too."""
+    reflection: bool = False
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """How long running utterances may go on after SIGTERM; then they are cancelled."""
+    max_stream_seconds: float = Field(default=1800.0, gt=0)
+    """An utterance that takes longer ends with finish reason DEADLINE."""
+    max_concurrent_streams: int = Field(default=100, ge=1)
+    """Per connection: one client that opens and resets streams cannot stall the others."""
+    max_connection_age: float = Field(default=300.0, gt=0)
+    """Clients then reconnect, and so find new servers; running streams are never cut by it."""
+    max_connection_idle: float = Field(default=900.0, gt=0)
+    keepalive_time: float = Field(default=30.0, ge=1)
+    keepalive_timeout: float = Field(default=10.0, ge=1)
+    max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+
+
+class ModelSettings(_Section):
+    """Which checkpoint speaks, and on what."""
+
+    source: str = "ion"
+    """The name of a family with weights of its own, or a folder with a checkpoint, or a hub id."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    threads: int = Field(default=0, ge=0)
+    """Threads of one matrix product; 0: one for each core this process may use."""
+    voices: Path | None = None
+    """A folder with further voices."""
+
+
+class EngineSettings(_Section):
+    """How many utterances at once, and how far ahead of their listeners."""
+
+    slots: int | None = Field(default=None, ge=1)
+    """Utterances decoded together; unset: what the model thinks sensible."""
+    max_waiting: int = Field(default=64, ge=0)
+    """Utterances that may wait for a slot; the next one is answered RESOURCE_EXHAUSTED."""
+    max_ahead: float = Field(default=10.0, ge=0)
+    """Seconds of sound made ahead of what a listener has heard; 0: as far as it goes."""
+    hang_seconds: float = Field(default=30.0, gt=0)
+    """A step that takes longer makes the server not ready; after twice that it ends with code 70."""
+
+
+class LimitSettings(_Section):
+    """What a request may ask for."""
+
+    max_characters: int = Field(default=10_000, ge=1)
+    """Characters of one text, after which it is refused."""
+    pieces_ahead: int = Field(default=2, ge=1)
+    """Pieces of a long text that are prepared before they are needed."""
+    text_workers: int = Field(default=4, ge=1)
+    """Threads that turn text into prompts."""
+
+
+class TelemetrySettings(_Section):
+    """What is told about the work. Exporters are configured by the standard OTEL_* variables."""
+
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(_Section):
+    """The whole tree."""
+
+    server: ServerSettings = ServerSettings()
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    limits: LimitSettings = LimitSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+Layer = dict[str, dict[str, Any]]
+
+
+def load(
+    file: Path | None = None,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from `file` (else the one that RHAPSODE_CONFIG names), then `environ`, then `flags`.
+
+    `flags` maps dotted names to values. Raises errors.ConfigError, which names the setting, where it was
+    set and what is allowed.
+    """
+    named = environ.get(FILE_VARIABLE)
+    path = file or (Path(named) if named else None)
+    origins: dict[str, str] = {}
+    tree: Layer = {}
+    for name, value, origin in [
+        *(_from_file(path) if path else ()),
+        *_from_environment(environ),
+        *((name, value, "the command line") for name, value in (flags or {}).items()),
+    ]:
+        _place(tree, name, value, origin)
+        origins[name] = origin
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], origins)) from None
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Every setting by its dotted name, fit for a log: a secret is shown as asterisks."""
+    return dict(_leaves(settings))
+
+
+def names() -> tuple[str, ...]:
+    """The dotted name of every setting."""
+    return tuple(name for name, _ in _leaves(Settings()))
+
+
+def _leaves(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in settings:
+        name = f"{prefix}{key}"
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{name}.")
+        else:
+            yield name, str(value) if isinstance(value, SecretStr | Path) else value
+
+
+# ---- the three sources
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
+    try:
+        with path.open("rb") as opened:
+            sections = tomllib.load(opened)
+    except OSError as error:
+        raise ConfigError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The settings file {path} is not valid TOML: {error}.") from None
+    for section, keys in sections.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(_unknown(section, str(path)))
+        for key, value in keys.items():
+            yield f"{section}.{key}", value, str(path)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX) and not _foreign(variable, environ[variable]):
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".", 1)
+            yield name, environ[variable], variable
+
+
+def _foreign(variable: str, value: str) -> bool:
+    """Set by somebody else: the client, or Kubernetes for a Service of our name."""
+    linked = variable.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
+    return linked or variable in _CLIENT_VARIABLES or _KUBERNETES.search(variable) is not None
+
+
+def _place(tree: Layer, name: str, value: object, origin: str) -> None:
+    section, dot, key = name.partition(".")
+    if not dot or name not in names():
+        raise ConfigError(_unknown(name, origin))
+    tree.setdefault(section, {})[key] = value
+
+
+# ---- messages
+
+
+def _unknown(name: str, origin: str) -> str:
+    """`origin` is the variable itself where the environment is to blame, else the file or the flags."""
+    near = difflib.get_close_matches(name.replace("_", "."), names(), n=1, cutoff=0.0)[0]
+    if origin.startswith(PREFIX):
+        return f"There is no setting {origin}. The nearest one is {PREFIX}{near.upper().replace('.', '__')}."
+    return f"There is no setting {name!r} (set in {origin}). The nearest one is {near!r}."
+
+
+def _sentence(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in problem["loc"][:2])
+    origin = origins.get(name, "the defaults")
+    said = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"The setting {name!r} from {origin} cannot be used: {said}, not {problem['input']!r}."

@@ -1,0 +1,119 @@
+"""A request's text -> prompts, one ahead of the one that is spoken, on worker threads.
+
+The first piece costs what a short text costs however long the whole is; the second is prepared while the
+first is spoken. What must not live here: the engine, sound, splitting itself (text/ does that).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from rhapsode_server.core import Piece, Request, Voice
+from rhapsode_server.models.base import Prompt, TextFrontend, Utterance
+
+
+class Desk(Protocol):
+    """Who splits a text: text/desk.py, or a test."""
+
+    def pieces(self, text: str, language: str = "en") -> Iterator[Piece]:
+        """Pieces in order, each made when it is asked for; raises TextRefused."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A piece and its prompt, and when its text was worked on (seconds, monotonic)."""
+
+    piece: Piece
+    prompt: Prompt
+    started: float
+    ended: float
+
+
+class PreparedPieces:
+    """The prompts of one request, in order, the next of them made in advance."""
+
+    def __init__(
+        self, pieces: Iterator[Piece], frontend: TextFrontend, utterance: Utterance, workers: Executor
+    ) -> None:
+        """`utterance` says how to speak; its piece and seed are replaced for each piece."""
+        self._pieces = pieces
+        self._frontend = frontend
+        self._utterance = utterance
+        self._workers = workers
+        self._number = 0
+        self._next: asyncio.Future[Prepared | None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would not wait."""
+        return self._next is not None and self._next.done()
+
+    def begin(self) -> None:
+        """Start to prepare the next piece, if that has not begun."""
+        if self._next is None:
+            loop = asyncio.get_running_loop()
+            self._next = loop.run_in_executor(self._workers, self._prepare, self._number)
+            self._number += 1
+
+    async def take(self) -> Prepared | None:
+        """The next prompt, None after the last; raises what the desk and the family raise."""
+        self.begin()
+        assert self._next is not None  # noqa: S101 - begin() has just set it
+        prepared = await self._next
+        self._next = None
+        return prepared
+
+    def drop(self) -> None:
+        """Nobody wants the rest: what a worker has begun is forgotten when it ends."""
+        if self._next is not None:
+            self._next.add_done_callback(_forget)
+            self._next.cancel()
+
+    def _prepare(self, number: int) -> Prepared | None:
+        """On a worker thread. Pieces of one request are never prepared at the same time."""
+        started = time.monotonic()
+        piece = next(self._pieces, None)
+        if piece is None:
+            return None
+        seed = piece_seed(self._utterance.seed, number)
+        prompt = self._frontend.prepare(replace(self._utterance, piece=piece, seed=seed))
+        return Prepared(piece, prompt, started, time.monotonic())
+
+
+def how_to_speak(request: Request, voice: Voice) -> Utterance:
+    """An Utterance of `request` without its piece."""
+    return Utterance(
+        piece=Piece("", (), 0, 0),
+        voice=voice,
+        speed=request.speed,
+        seed=request.seed,
+        language=request.language or voice.languages[0],
+        instruction=request.instruction,
+        sampling=request.sampling,
+    )
+
+
+_MASK = 2**64 - 1
+
+
+def piece_seed(seed: int, number: int) -> int:
+    """The seed of piece `number`, in 0 .. 2^63 - 1: the same text and seed give the same sound at any pace.
+
+    The finaliser of SplitMix64 (Steele, Lea, Flood 2014) over seed and number.
+    """
+    mixed = (seed + (number + 1) * 0x9E3779B97F4A7C15) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (mixed ^ (mixed >> 31)) >> 1
+
+
+def _forget(future: asyncio.Future[Prepared | None]) -> None:
+    """Take the exception, so that nobody is told of an error that nobody waits for."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,211 @@
+"""One utterance on its way through the engine: its pieces one after another, its sound in order.
+
+A piece is handed to the engine shortly before the one before it ends, so that the listener hears no gap
+and an utterance still takes one slot nearly all of the time. What it sounds like never depends on when
+that happens. What must not live here: checks, admission, gRPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rhapsode_server.core import FinishReason, Priority
+from rhapsode_server.engine.engine import Engine
+from rhapsode_server.engine.stream import AudioStream, Chunk
+from rhapsode_server.errors import RhapsodeError, TextRefused
+from rhapsode_server.synthesizer.events import Audio, PieceRecord, Timings, Usage
+from rhapsode_server.synthesizer.packing import Packer, Wording
+from rhapsode_server.synthesizer.pieces import Prepared, PreparedPieces
+
+LEAD_SECONDS = 1.0
+"""A piece is submitted when about this much sound of the one before is left to be made: several times
+what a family needs for its first sound, and short enough that two slots are seldom held for one listener."""
+
+_WORST_FIRST = (FinishReason.RUNAWAY, FinishReason.LENGTH, FinishReason.STOP)
+
+
+class Pace:
+    """How long a character takes to speak (seconds at speed 1), learnt from the pieces spoken so far.
+
+    Only the moment at which a piece is submitted depends on it, never its sound.
+    """
+
+    def __init__(self) -> None:
+        self.per_character = 1 / 14
+        """English read aloud, as a beginning."""
+
+    def expect(self, characters: int, speed: float) -> float:
+        """Seconds that these characters will sound."""
+        return characters * self.per_character / speed
+
+    def learn(self, characters: int, speed: float, seconds: float) -> None:
+        """A piece has been spoken to its end."""
+        if characters:
+            self.per_character += 0.1 * (seconds * speed / characters - self.per_character)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the engine is to treat this utterance, and the pace that it speaks at."""
+
+    priority: Priority
+    ahead_limit: float | None
+    speed: float
+    pace: Pace
+
+
+@dataclass(slots=True)
+class Flight:
+    """A piece in the engine; `samples` of its sound have come, at the native rate."""
+
+    prepared: Prepared
+    stream: AudioStream
+    wording: Wording | None = None
+    samples: int = 0
+
+
+class Speaking:
+    """The sound of one request. `start` it, read `sound` to its end, or `cancel` it at any time."""
+
+    def __init__(
+        self, engine: Engine, text: str, pieces: PreparedPieces, packer: Packer, course: Course
+    ) -> None:
+        self.packer = packer
+        self._engine = engine
+        self._text = text
+        self._pieces = pieces
+        self._course = course
+        self._rate = engine.model.sample_rate
+        self._flights: list[Flight] = []
+
+    async def start(self) -> None:
+        """Prepare the first piece and submit it.
+
+        Raises what the desk, the family and Engine.submit raise; nothing is left running then.
+        """
+        prepared = await self._pieces.take()
+        if prepared is None:
+            raise TextRefused("There is nothing to speak in this text. Send words, numbers or names.")
+        self._submit(prepared)
+
+    async def sound(self) -> AsyncGenerator[Audio, None]:
+        """Every Audio of the utterance, in order; raises the error that ends it early."""
+        now: Flight | None = self._flights[0]
+        while now is not None:
+            now.wording = Wording(self._text, now.prepared.piece, self.packer.taken, self.packer)
+            async for chunk in now.stream:
+                audio = self._packed(now, chunk)
+                await self._look_ahead(now)
+                if audio is not None:
+                    yield audio
+            following = await self._following(now)
+            pause = self._pause_after(now) if following else None
+            if pause is not None:
+                yield pause
+            now = following
+        rest = self.packer.finish()
+        if rest is not None:
+            yield rest
+
+    def cancel(self) -> None:
+        """Give every slot back within one step and prepare nothing more; harmless after the end."""
+        self._pieces.drop()
+        for flight in self._flights:
+            flight.stream.cancel()
+
+    async def settled(self) -> None:
+        """After `cancel`: wait until the engine has let go of everything, which takes one step."""
+        for flight in self._flights:
+            with suppress(RhapsodeError):
+                async for _ in flight.stream:
+                    pass
+
+    # ---- one piece after another
+
+    def _submit(self, prepared: Prepared) -> Flight:
+        stream = self._engine.submit(
+            prepared.prompt,
+            priority=self._course.priority,
+            ahead_limit=self._course.ahead_limit,
+            before=self._flights[-1].stream if self._flights else None,
+        )
+        flight = Flight(prepared, stream)
+        self._flights.append(flight)
+        self._pieces.begin()
+        return flight
+
+    def _packed(self, now: Flight, chunk: Chunk) -> Audio | None:
+        assert now.wording is not None  # noqa: S101 - set before the first chunk is read
+        now.samples += len(chunk.samples)
+        return self.packer.sound(chunk.samples, now.wording.words(chunk.words))
+
+    async def _look_ahead(self, now: Flight) -> None:
+        """Submit the next piece, if it is ready and little of this one seems to be left."""
+        if now is self._flights[-1] and self._pieces.ready and self._left(now) < LEAD_SECONDS:
+            prepared = await self._pieces.take()
+            if prepared is not None:
+                self._submit(prepared)
+
+    def _left(self, now: Flight) -> float:
+        characters = len(now.prepared.piece.text)
+        return self._course.pace.expect(characters, self._course.speed) - now.samples / self._rate
+
+    async def _following(self, now: Flight) -> Flight | None:
+        """The flight after this one, which has ended; None where it was the last."""
+        self._course.pace.learn(len(now.prepared.piece.text), self._course.speed, now.samples / self._rate)
+        if now is not self._flights[-1]:
+            return self._flights[-1]
+        prepared = await self._pieces.take()
+        return None if prepared is None else self._submit(prepared)
+
+    def _pause_after(self, now: Flight) -> Audio | None:
+        return self.packer.silence(round(now.prepared.piece.pause * self._rate))
+
+    # ---- what it took
+
+    @property
+    def reason(self) -> FinishReason:
+        """Why the sound ended, once all of it has been read: the worst that befell a piece."""
+        reasons = {flight.stream.outcome.reason for flight in self._flights if flight.stream.outcome}
+        return next((reason for reason in _WORST_FIRST if reason in reasons), FinishReason.ERROR)
+
+    def usage(self) -> Usage:
+        """Counts so far; final once every stream has ended."""
+        frames = sum(record.frames for record in self.records())
+        heard = sum(flight.samples for flight in self._flights)
+        made = frames * self._engine.model.vocoder.samples_per_frame
+        generated = self.packer.delivered(self.packer.taken + max(0, made - heard))
+        return Usage(len(self._text), self.packer.given, generated, frames)
+
+    def timings(self) -> Timings:
+        """Sums over the pieces; the times of sending and of the whole are the caller's to add."""
+        records = self.records()
+        stamps = [record.stamps for record in records]
+        first = stamps[0] if stamps else None
+        waited = first.admitted - first.submitted if first and first.admitted else 0.0
+        return Timings(
+            queue=waited,
+            text=sum(record.text_ended - record.text_started for record in records),
+            prefill=sum(stamp.prefill_busy for stamp in stamps),
+            decode=sum(stamp.decode_busy for stamp in stamps),
+            vocode=sum(stamp.vocode_busy for stamp in stamps),
+            encode=self.packer.busy,
+        )
+
+    def records(self) -> tuple[PieceRecord, ...]:
+        """What became of each piece, in order."""
+        return tuple(_record(flight) for flight in self._flights)
+
+
+def _record(flight: Flight) -> PieceRecord:
+    outcome, sequence = flight.stream.outcome, flight.stream.sequence
+    return PieceRecord(
+        number=flight.stream.number,
+        text_started=flight.prepared.started,
+        text_ended=flight.prepared.ended,
+        stamps=outcome.stamps if outcome else sequence.stamps,
+        frames=outcome.frames_made if outcome else sequence.made,
+        reason=outcome.reason if outcome else None,
+    )
