@@ -86,7 +86,7 @@ TABLE = (
             *(*NOUNS, "engine.observer", "engine.sequence", "synthesizer.events"),
             *("telemetry", "telemetry.*"),
         ),
-        packages=("opentelemetry",),
+        packages=("grpc", "opentelemetry", "prometheus_client"),
     ),
     Room(("config",), rooms=NOUNS, packages=("pydantic", "pydantic_core", "pydantic_settings")),
     Room(("main", "__main__"), rooms=ANY, packages=ANY),
