@@ -1,0 +1,111 @@
+"""How a channel to the server is opened: address, TLS, retries, keepalive, and what goes with each call.
+
+What must not live here: calls. Retrying is gRPC's own, by the service config below.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+DEFAULT_TARGET = "localhost:50051"
+SERVICE = "rhapsode.tts.v1.SpeechSynthesisService"
+LIST_TIMEOUT = 10.0
+"""Seconds that short calls may take where the caller names no timeout."""
+
+Metadata = tuple[tuple[str, str], ...]
+
+# Only what has not begun to answer is tried again (gRFC A6), and never twice at once: hedging would
+# double the work of a server that is already full. The server's `grpc-retry-pushback-ms` goes before
+# these waits.
+RETRY = {
+    "maxAttempts": 3,
+    "initialBackoff": "0.2s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+}
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [{"service": SERVICE, "method": method} for method in ("Synthesize", "ListVoices")],
+            "retryPolicy": RETRY,
+        }
+    ],
+}
+KEEPALIVE = (
+    # One ping a minute, also between calls, so that a quiet connection is neither dropped on the way
+    # nor believed alive when it is not. gRPC's guide asks not to go much below a minute.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files for TLS, PEM each: whom to trust (None: the usual authorities), and who we are (for mTLS)."""
+
+    ca: Path | str | None = None
+    certificate: Path | str | None = None
+    key: Path | str | None = None
+
+
+def options() -> list[tuple[str, Any]]:
+    """Settings of every channel."""
+    return [
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        ("grpc.enable_retries", 1),
+        ("grpc.primary_user_agent", f"rhapsode-python/{client_version()}"),
+        *KEEPALIVE,
+    ]
+
+
+def client_version() -> str:
+    """Version of the installed package; "0" when it runs from a source tree."""
+    try:
+        return version("rhapsode")
+    except PackageNotFoundError:
+        return "0"
+
+
+def credentials(tls: Tls | bool) -> Any | None:
+    """gRPC's credentials for these files, None for a plain connection. OSError where a file is missing."""
+    if tls is False:
+        return None
+    files = Tls() if tls is True else tls
+    ca, key, certificate = (_content(path) for path in (files.ca, files.key, files.certificate))
+    return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _content(path: Path | str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
+
+
+def metadata(api_key: str | None) -> Metadata:
+    """What goes with a call: the key, and the caller's trace where there is one."""
+    key = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+    return key + _trace()
+
+
+def _trace() -> Metadata:
+    """W3C trace context of the running span; () in a program that does not trace.
+
+    OpenTelemetry is looked at only where the program itself has imported it: it is no requirement, and
+    a program that has not imported it has no span to pass on.
+    """
+    if "opentelemetry.trace" not in sys.modules:
+        return ()
+    from opentelemetry import propagate
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return tuple((key.lower(), value) for key, value in carrier.items())

@@ -1,0 +1,153 @@
+"""The client's nouns to protobuf and back.
+
+What lives here: pure translation, and refusing what cannot be translated. What must not: calls, files.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from rhapsode import speech
+from rhapsode.errors import Facts, InvalidRequest
+from rhapsode.speech import AudioChunk, Encoding, FinishReason, Priority, SpeechInfo, SpeechOptions
+from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
+
+ENCODINGS = {
+    Encoding.PCM_S16LE: audio_pb2.AUDIO_ENCODING_PCM_S16LE,
+    Encoding.WAV: audio_pb2.AUDIO_ENCODING_WAV,
+    Encoding.MULAW: audio_pb2.AUDIO_ENCODING_MULAW,
+    Encoding.ALAW: audio_pb2.AUDIO_ENCODING_ALAW,
+    Encoding.OGG_OPUS: audio_pb2.AUDIO_ENCODING_OGG_OPUS,
+}
+PRIORITIES = {
+    Priority.HIGH: synthesis_pb2.PRIORITY_HIGH,
+    Priority.NORMAL: synthesis_pb2.PRIORITY_NORMAL,
+    Priority.LOW: synthesis_pb2.PRIORITY_LOW,
+}
+FINISHES = {
+    synthesis_pb2.FINISH_REASON_STOP: FinishReason.STOP,
+    synthesis_pb2.FINISH_REASON_LENGTH: FinishReason.LENGTH,
+    synthesis_pb2.FINISH_REASON_CANCELLED: FinishReason.CANCELLED,
+    synthesis_pb2.FINISH_REASON_DEADLINE: FinishReason.DEADLINE,
+    synthesis_pb2.FINISH_REASON_RUNAWAY: FinishReason.RUNAWAY,
+    synthesis_pb2.FINISH_REASON_ERROR: FinishReason.ERROR,
+}
+SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
+PLAIN = ("voice", "speed", "seed", "language", "instruction", "request_id")
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def request(text: str, options: SpeechOptions) -> synthesis_pb2.SynthesizeRequest:
+    """The request that says the same. Raises InvalidRequest where something cannot be said at all."""
+    given: dict[str, Any] = dict(options)
+    unknown = given.keys() - SpeechOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+    message = synthesis_pb2.SynthesizeRequest()
+    _set(message, "text", text)
+    for name in PLAIN:
+        _set(message, name, given.get(name))
+    if sampling := {name: given[name] for name in SAMPLING if given.get(name) is not None}:
+        message.sampling.SetInParent()
+        for name, value in sampling.items():
+            _set(message.sampling, name, value)
+    _set_format(message, given)
+    if given.get("priority") is not None:
+        message.priority = PRIORITIES[_choice(Priority, given["priority"], "priority")]
+    if given.get("max_ttfa") is not None:
+        message.max_ttfa.FromTimedelta(timedelta(seconds=given["max_ttfa"]))
+    return message
+
+
+def _set_format(message: synthesis_pb2.SynthesizeRequest, given: dict[str, Any]) -> None:
+    if given.get("format") is not None:
+        encoding = _choice(Encoding, given["format"], "format")
+        message.audio_format.encoding = ENCODINGS[encoding]
+    if given.get("sample_rate") is not None:
+        _set(message.audio_format, "sample_rate_hz", given["sample_rate"])
+
+
+def _set(message: Any, name: str, value: object) -> None:
+    """Set a field unless None; text that is no Unicode, or a number that does not fit, is refused by name."""
+    if value is None:
+        return
+    try:
+        setattr(message, name, value)
+    except (ValueError, OverflowError) as error:  # UnicodeEncodeError is a ValueError
+        raise _refused(name, f"The value for {name} cannot be sent: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    return "it is not valid Unicode" if isinstance(error, UnicodeError) else "it is out of range"
+
+
+def _choice(kind: type[Choice], value: str, name: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(kind)
+        raise _refused(name, f"There is no {name} {value!r}. Choose one of: {choices}.") from None
+
+
+def _refused(name: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, facts=Facts(field=name))
+
+
+def info(message: synthesis_pb2.SynthesisStarted) -> SpeechInfo:
+    """What the first message says."""
+    encodings = {number: encoding for encoding, number in ENCODINGS.items()}
+    estimated = message.HasField("estimated_first_audio")
+    return SpeechInfo(
+        request_id=message.request_id,
+        trace_id=message.trace_id,
+        voice=message.voice,
+        model=message.model,
+        encoding=encodings.get(message.audio_format.encoding, Encoding.PCM_S16LE),
+        sample_rate=message.audio_format.sample_rate_hz,
+        seed=message.seed,
+        queue_time=seconds(message.queue_time),
+        estimated_first_audio=seconds(message.estimated_first_audio) if estimated else None,
+    )
+
+
+def chunk(message: audio_pb2.AudioChunk) -> AudioChunk:
+    """A piece of sound."""
+    words = tuple(
+        speech.Word(w.text, w.char_start, w.char_end, w.start_sample, w.end_sample, w.exact)
+        for w in message.words
+    )
+    return AudioChunk(message.data, message.start_sample, message.sample_count, words)
+
+
+def result(message: synthesis_pb2.SynthesisDone) -> speech.SpeechResult:
+    """What the last message says."""
+    usage, timings = message.usage, message.timings
+    return speech.SpeechResult(
+        finish_reason=FINISHES.get(message.finish_reason, FinishReason.UNKNOWN),
+        usage=speech.Usage(usage.characters, usage.delivered_samples, usage.generated_samples, usage.frames),
+        timings=speech.Timings(
+            **{name: seconds(getattr(timings, name)) for name in speech.Timings.__slots__}
+        ),
+    )
+
+
+def voice(message: voice_pb2.Voice) -> speech.Voice:
+    """A speaker."""
+    return speech.Voice(
+        name=message.name,
+        model=message.model,
+        languages=tuple(message.languages),
+        sample_rate=message.sample_rate_hz,
+        description=message.description,
+        is_default=message.is_default,
+        labels=dict(message.labels),
+    )
+
+
+def seconds(duration: Duration) -> float:
+    """The duration in seconds."""
+    return float(duration.ToNanoseconds()) / 1e9
