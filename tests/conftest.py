@@ -82,18 +82,20 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def children() -> list[str]:
-    """Command lines of the live child processes of this one; empty where /proc is not to be had."""
-    found = []
-    for listing in Path("/proc/self/task").glob("*/children"):
-        for pid in listing.read_text().split():
-            try:
-                raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                continue
-            command = raw.replace(b"\0", b" ").decode(errors="replace").strip()
-            if command and "resource_tracker" not in command:
-                found.append(f"{pid} {command}")
-    return found
+    """Number and command of the live child processes of this one; empty where /proc is not to be had."""
+    listings = Path("/proc/self/task").glob("*/children")
+    numbers = [number for listing in listings for number in listing.read_text().split()]
+    return [f"{number} {command}" for number in numbers if (command := _command(Path("/proc", number)))]
+
+
+def _command(process: Path) -> str:
+    """What a process runs; "" for one that has ended or belongs to Python itself."""
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        raw = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+    return "" if state == "Z" or "resource_tracker" in raw else raw or "(just started)"
 
 
 @pytest.hookimpl(trylast=True)
