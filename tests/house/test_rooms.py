@@ -94,7 +94,7 @@ TABLE = (
     Room(
         ("rhapsode", "rhapsode.*"),
         rooms=("rhapsode", "rhapsode.*"),
-        packages=("google", "grpc", "grpc_status", "numpy", "rich", "sounddevice", "typer"),
+        packages=("google", "grpc", "numpy", "opentelemetry", "rich", "sounddevice", "typer"),
     ),
 )
 COMPOSITION_ROOT = "rhapsode_server.main"
