@@ -1,1 +1,1 @@
-
+"""The text room: what a caller wrote becomes what a voice says (docs/text.md)."""

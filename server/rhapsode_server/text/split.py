@@ -1,0 +1,134 @@
+"""Spoken words -> pieces: where a long text is cut.
+
+Lives here: the choice of the cut. A sentence's end is best, then a clause's, then the place before a
+conjunction, then any place between words; never inside a number unless it alone is longer than a piece.
+What must not: what a full stop means (punctuation.py), phones, time.
+
+Each word is looked at once when it comes and at most once more after a cut, so the work is linear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rhapsode_server.text.spoken import Spoken
+from rhapsode_server.text.tables import CONJUNCTIONS
+
+FIRST = 60
+"""Characters of the first piece: about four seconds of speech, enough to prepare the second meanwhile."""
+SECOND = 120
+SHORT = 40
+"""A sentence shorter than this is spoken together with the next one, except at the very beginning."""
+EAGER_FIRST, EAGER = 16, 60
+"""Characters after which a clause need not wait for its sentence, while text is still arriving."""
+SENTENCE_PAUSE, PARAGRAPH_PAUSE = 0.3, 0.6
+"""Seconds. Read speech pauses 0.2 to 0.5 s between sentences, about twice that between paragraphs."""
+
+
+@dataclass(slots=True)
+class _Best:
+    """The best cuts seen so far, as numbers of words before them; 0 is none."""
+
+    sentence: int = 0
+    clause: int = 0
+    conjunction: int = 0
+    word: int = 0
+    any: int = 0
+
+    def choose(self) -> int:
+        """The most natural of them."""
+        return self.sentence or self.clause or self.conjunction or self.word or self.any
+
+
+class Splitter:
+    """Words go in one by one, pieces (lists of words) come out as soon as their end is certain.
+
+    `longest` bounds the characters of a piece. With `eager`, a clause is let go before its sentence ends.
+    """
+
+    def __init__(self, longest: int, *, eager: bool = False) -> None:
+        self._longest = longest
+        self._eager = eager
+        self._limit = min(FIRST, longest)
+        self._first = True
+        self._words: list[Spoken] = []
+        self._length = 0
+        self._best = _Best()
+        self.steps = 0
+
+    def push(self, word: Spoken) -> list[list[Spoken]]:
+        """Add `word`; return the pieces that are now complete."""
+        pieces: list[list[Spoken]] = []
+        waiting = [word]
+        while waiting:
+            self._add(waiting.pop(0), waiting, pieces)
+        return pieces
+
+    def flush(self) -> list[Spoken]:
+        """All that is left, as one piece (maybe empty)."""
+        return self._cut(len(self._words))
+
+    def _add(self, word: Spoken, waiting: list[Spoken], pieces: list[list[Spoken]]) -> None:
+        self.steps += 1
+        if self._words:
+            self._see_boundary(word)
+            if self._eager and self._clause_will_do(word):
+                pieces.append(self._cut(len(self._words)))
+        size = _size(word)
+        if self._words and self._length + size > self._limit:
+            pieces.append(self._cut(self._best.choose()))
+            waiting[:0] = [*self._words, word]
+            self._words, self._length, self._best = [], 0, _Best()
+            return
+        self._words.append(word)
+        self._length += size
+        if self._is_enough(word):
+            pieces.append(self._cut(len(self._words)))
+
+    def _see_boundary(self, word: Spoken) -> None:
+        """Note what kind of place lies between the words so far and `word`."""
+        count, last = len(self._words), self._words[-1]
+        self._best.any = count
+        if word.glued:
+            return
+        self._best.word = count
+        if last.ends_sentence:
+            self._best.sentence = count
+        elif last.after and self._length * 4 >= self._limit:
+            self._best.clause = count
+        elif word.text in CONJUNCTIONS and self._length * 4 >= self._limit:
+            self._best.conjunction = count
+
+    def _clause_will_do(self, word: Spoken) -> bool:
+        least = EAGER_FIRST if self._first else EAGER
+        return bool(self._words[-1].after) and not word.glued and self._length >= least
+
+    def _is_enough(self, word: Spoken) -> bool:
+        """Whether the piece ends with `word` whatever comes next."""
+        if word.paragraph or word.pause:
+            return True
+        return word.ends_sentence and (self._first or self._length >= min(SHORT, self._longest // 2))
+
+    def _cut(self, count: int) -> list[Spoken]:
+        piece, self._words = self._words[:count], self._words[count:]
+        if piece:
+            self._limit = self._longest if not self._first else min(SECOND, self._longest)
+            self._first = False
+        self._length, self._best = sum(map(_size, self._words)), _Best()
+        return piece
+
+
+def _size(word: Spoken) -> int:
+    """Characters that `word` adds to the text of its piece."""
+    return len(word.text) + len(word.after) + 1 + (word.after == "-")
+
+
+def pause_after(word: Spoken) -> float:
+    """Seconds of silence after a piece that ends with `word`."""
+    natural = PARAGRAPH_PAUSE if word.paragraph else SENTENCE_PAUSE if word.ends_sentence else 0.0
+    return natural + word.pause
+
+
+def render(words: list[Spoken]) -> str:
+    """The words with their punctuation as one line of text."""
+    return " ".join(f"{word.text} -" if word.after == "-" else word.text + word.after for word in words)

@@ -1,0 +1,104 @@
+"""The nouns that the text room passes from hand to hand, below those of core.
+
+Lives here: what a rule says (Part), what it may know of its surroundings (Scene), the rule itself, and a
+spoken word on its way to a piece (Spoken). What must not: any rule, any table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rhapsode_server.core import BREAKS
+
+STRENGTH = {"": 0, "-": 1, ",": 2, ";": 3, ":": 4, ".": 5, "!": 6, "?": 7}
+"""Where two marks meet, the stronger one stays ("?!" asks, ".," ends)."""
+assert set(STRENGTH) == {"", *BREAKS}  # noqa: S101
+SENTENCE_ENDS = frozenset(".?!")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One spoken word of a rule's answer; [begin, end) index the text the rule was shown.
+
+    `spelled` words are said as the names of their letters. `phones` are given by the caller's own override.
+    """
+
+    text: str
+    begin: int
+    end: int
+    spelled: bool = False
+    after: str = ""
+    phones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What stands around: the word before (lower case), whether a line begins here, and what follows.
+
+    `before` is empty at the start of a sentence. `following` is the first character of the text behind
+    what the rule is shown, "" at the end or where a paragraph ends.
+    """
+
+    before: str
+    line_start: bool
+    following: str
+
+
+Say = Callable[["re.Match[str]", Scene], Sequence[Part] | None]
+"""Says a match in words; None where the rule does not hold after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where `pattern` matches, `say` gives the words."""
+
+    pattern: re.Pattern[str]
+    say: Say
+
+
+@dataclass(slots=True)
+class Spoken:
+    """A spoken word which may still gain punctuation, a pause, or the white space behind it.
+
+    [start, end) are the characters it was read from, `until` is where the next piece may begin.
+    `glued` words are not parted from the one before. `pause` is in seconds, asked for by the caller.
+    """
+
+    text: str
+    start: int
+    end: int
+    until: int
+    spelled: bool = False
+    phones: tuple[str, ...] = ()
+    after: str = ""
+    glued: bool = False
+    paragraph: bool = False
+    pause: float = 0.0
+
+    def mark(self, sign: str) -> None:
+        """Put punctuation behind the word, where it has not got a stronger one."""
+        if STRENGTH[sign] > STRENGTH[self.after]:
+            self.after = sign
+
+    @property
+    def ends_sentence(self) -> bool:
+        """Whether a sentence ends with this word."""
+        return self.after in SENTENCE_ENDS and bool(self.after)
+
+
+def spread(words: str, begin: int, end: int, *, after: str = "") -> list[Part]:
+    """Several words which all come from the same characters; `after` follows the last."""
+    texts = words.split()
+    parts = [Part(text, begin, end) for text in texts[:-1]]
+    return [*parts, *(Part(text, begin, end, after=after) for text in texts[-1:])]
+
+
+def letters(text: str, begin: int) -> list[Part]:
+    """`text` said letter by letter, each from its own character."""
+    return [
+        Part(character.upper(), place, place + 1, spelled=True)
+        for place, character in enumerate(text, begin)
+        if character.isalpha()
+    ]

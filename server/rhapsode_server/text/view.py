@@ -1,0 +1,80 @@
+"""What a rule is shown: the chunk being read, and the ones behind it that may belong to the same number.
+
+Lives here: how far a rule may look. The view is fixed by the chunks themselves (a number, a month or a
+currency looks on while what follows can still belong to it, at most MOST chunks), never by how much text
+has arrived: this is what makes the words independent of how the text was split.
+What must not: what anything means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rhapsode_server.text.source import Chunk, Source
+from rhapsode_server.text.tables import JOINERS, OPENERS
+
+MOST = 6
+"""Chunks in one view: "November 21st, 2026 at 3:45 pm" needs no more in one go."""
+_OPENS = re.compile(r"[\d$£€¥₹₩₽¢]")
+_EDGES = " \x00.,;:!?()[]{}\"'*_`~<>"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Chunks joined by single spaces; `bounds` are their [begin, end) in `text`.
+
+    `places` holds the caller's position of each character of `text` (a joining space has that of the end
+    of the chunk before it).
+    """
+
+    text: str
+    places: Sequence[int]
+    bounds: tuple[tuple[int, int], ...]
+    chunks: tuple[Chunk, ...]
+
+    def end_place(self, end: int) -> int:
+        """The caller's position behind character `end - 1`, with the accents that belong to it."""
+        if end < len(self.places) and self.places[end] > self.places[end - 1]:
+            return self.places[end]
+        for (_, bound), chunk in zip(self.bounds, self.chunks, strict=True):
+            if end <= bound:
+                return chunk.end if end == bound else self.places[end - 1] + 1
+        return self.places[end - 1] + 1
+
+
+def view_of(source: Source) -> View | None:
+    """What the first chunk's rules are shown, or None where that is not certain yet."""
+    first = source.peek(0)
+    if first is None:
+        return None
+    chunks = [first]
+    if _OPENS.search(first.text) or first.text.strip(_EDGES).lower() in OPENERS:
+        while len(chunks) < MOST and chunks[-1].newlines == 0 and chunks[-1].following:
+            following = source.peek(len(chunks))
+            if following is None:
+                return None
+            if not _joins(following):
+                break
+            chunks.append(following)
+    return _joined(chunks)
+
+
+def _joins(chunk: Chunk) -> bool:
+    """Whether `chunk` may belong to a number, a date or a price before it."""
+    return bool(_OPENS.search(chunk.text)) or chunk.text.strip(_EDGES).lower() in JOINERS
+
+
+def _joined(chunks: list[Chunk]) -> View:
+    if len(chunks) == 1:
+        only = chunks[0]
+        return View(only.text, only.places, ((0, len(only.text)),), (only,))
+    places: list[int] = []
+    bounds: list[tuple[int, int]] = []
+    for chunk in chunks:
+        if bounds:
+            places.append(chunks[len(bounds) - 1].end)
+        bounds.append((len(places), len(places) + len(chunk.text)))
+        places.extend(chunk.places)
+    return View(" ".join(chunk.text for chunk in chunks), places, tuple(bounds), tuple(chunks))
