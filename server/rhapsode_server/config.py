@@ -10,6 +10,7 @@ that says which one was meant: a setting that is silently ignored costs somebody
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
@@ -24,6 +25,7 @@ from pydantic_core import ErrorDetails
 from rhapsode_server.errors import ConfigError
 
 PREFIX = "RHAPSODE_"
+OPTIONS = "model.options."
 FILE_VARIABLE = "RHAPSODE_CONFIG"
 """Names the settings file; not a setting itself."""
 
@@ -67,6 +69,10 @@ class ModelSettings(_Section):
 
     source: str = "ion"
     """The name of a family with weights of its own, or a folder with a checkpoint, or a hub id."""
+    family: str = ""
+    """Whose checkpoint `source` is, where that cannot be told from its name or its config.json."""
+    options: dict[str, str | int | float | bool] = {}
+    """Further arguments of the family's loader, such as `dtype`; it refuses those that it has not got."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     threads: int = Field(default=0, ge=0)
     """Threads of one matrix product; 0: one for each core this process may use."""
@@ -92,8 +98,6 @@ class LimitSettings(_Section):
 
     max_characters: int = Field(default=10_000, ge=1)
     """Characters of one text, after which it is refused."""
-    pieces_ahead: int = Field(default=2, ge=1)
-    """Pieces of a long text that are prepared before they are needed."""
     text_workers: int = Field(default=4, ge=1)
     """Threads that turn text into prompts."""
 
@@ -145,6 +149,41 @@ def load(
         raise ConfigError(_sentence(error.errors()[0], origins)) from None
 
 
+FLAGS = {
+    "host": ("server.host", "address to listen on; 0.0.0.0 for every interface"),
+    "port": ("server.port", "port of the service; 0 lets the system choose"),
+    "health-port": ("server.health_port", "a second port, for health probes only"),
+    "model": ("model.source", "a family's name, a folder with a checkpoint or a hub id"),
+    "voices": ("model.voices", "folder with further voices"),
+    "device": ("model.device", "auto, cpu or cuda"),
+    "threads": ("model.threads", "threads of one matrix product; 0 for one per core"),
+    "slots": ("engine.slots", "utterances decoded together"),
+    "log-format": ("telemetry.log_format", "text or json"),
+}
+"""Short names of the settings that are most often given on the command line."""
+
+
+def from_command_line(argv: list[str]) -> Settings:
+    """File, environment, then these arguments.
+
+    Raises ConfigError; SystemExit where argparse has shown its help or what it does not understand.
+    """
+    parser = argparse.ArgumentParser("rhapsode serve", description="Serve speech.", allow_abbrev=False)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    for flag, (name, meaning) in FLAGS.items():
+        parser.add_argument(f"--{flag}", dest=name, metavar=flag.upper(), help=meaning)
+    every = "any other setting by its name, section.key"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=every)
+    given = vars(parser.parse_args(argv))
+    flags = {name: given[name] for name, _ in FLAGS.values() if given[name] is not None}
+    for pair in given["set"]:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--set needs NAME=VALUE, not {pair!r}.")
+        flags[name] = value
+    return load(given["config"], flags)
+
+
 def shown(settings: Settings) -> dict[str, object]:
     """Every setting by its dotted name, fit for a log: a secret is shown as asterisks."""
     return dict(_leaves(settings))
@@ -179,13 +218,17 @@ def _from_file(path: Path) -> Iterator[tuple[str, object, str]]:
         if not isinstance(keys, dict):
             raise ConfigError(_unknown(section, str(path)))
         for key, value in keys.items():
-            yield f"{section}.{key}", value, str(path)
+            table = value if f"{section}.{key}." == OPTIONS and isinstance(value, dict) else None
+            for option, setting in (table or {}).items():
+                yield f"{OPTIONS}{option}", setting, str(path)
+            if table is None:
+                yield f"{section}.{key}", value, str(path)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and not _foreign(variable, environ[variable]):
-            name = variable.removeprefix(PREFIX).lower().replace("__", ".", 1)
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
             yield name, environ[variable], variable
 
 
@@ -197,9 +240,21 @@ def _foreign(variable: str, value: str) -> bool:
 
 def _place(tree: Layer, name: str, value: object, origin: str) -> None:
     section, dot, key = name.partition(".")
-    if not dot or name not in names():
+    option = name.removeprefix(OPTIONS)
+    if option != name and option:
+        tree.setdefault("model", {}).setdefault("options", {})[option] = _scalar(value)
+    elif not dot or name not in names():
         raise ConfigError(_unknown(name, origin))
-    tree.setdefault(section, {})[key] = value
+    else:
+        tree.setdefault(section, {})[key] = value
+
+
+def _scalar(value: object) -> object:
+    """What a word means where nothing says its type: true, 3 and 0.5 are what they are in TOML."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"] if isinstance(value, str) else value
+    except tomllib.TOMLDecodeError:
+        return value
 
 
 # ---- messages

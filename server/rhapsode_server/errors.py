@@ -11,6 +11,7 @@ RhapsodeError
 ├── Unauthenticated           UNAUTHENTICATED      no key, or not a valid one
 ├── Forbidden                 PERMISSION_DENIED    a valid key without the right
 ├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
+├── StreamTooLong             DEADLINE_EXCEEDED    the longest time that this server gives to one call is over
 ├── Draining                  UNAVAILABLE          the server is going away: retry elsewhere
 ├── NotReady                  UNAVAILABLE          still loading or warming up
 ├── GenerationFailed          INTERNAL             the model failed this one utterance
@@ -119,6 +120,13 @@ class DeadlineTooShort(RhapsodeError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "DEADLINE_TOO_SHORT"
+
+
+class StreamTooLong(RhapsodeError):
+    """The call took longer than this server allows; what was sent is sound."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "STREAM_TOO_LONG"
 
 
 class Draining(RhapsodeError):

@@ -4,7 +4,6 @@
 `speaking.py` piece after piece through the engine, `packing.py` sound to bytes, `events.py` what is said.
 """
 
-from rhapsode_server.synthesizer.checks import Limits
 from rhapsode_server.synthesizer.events import (
     UNRECORDED,
     Audio,
@@ -26,7 +25,6 @@ __all__ = [
     "Audio",
     "Done",
     "Event",
-    "Limits",
     "Manner",
     "PieceRecord",
     "Recorder",

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from dataclasses import dataclass
 
 from rhapsode_server.audio.encode import supported
 from rhapsode_server.core import Request, SamplingParams, Voice
-from rhapsode_server.errors import InvalidRequest, SettingUnsupported, TextRefused
+from rhapsode_server.errors import InvalidRequest, SettingUnsupported
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.voices.catalogue import speaks
 
@@ -26,39 +24,13 @@ _LONGEST_INSTRUCTION = 2_000
 _LARGEST_SEED = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may ask for."""
-
-    max_characters: int = 10_000
-
-
-def check(request: Request, voice: Voice, model: SpeechModel, limits: Limits) -> None:
-    """Raise InvalidRequest, or one of its kinds, for the first thing that is wrong."""
-    check_text(request.text, limits.max_characters)
+def check(request: Request, voice: Voice, model: SpeechModel) -> None:
+    """Raise InvalidRequest, or one of its kinds, for the first thing that is wrong but in the text."""
     supported(request.audio)
     _check_names(request, voice)
     _check_speed(request.speed, model)
     _check_sampling(request.sampling, model)
     _check_instruction(request.instruction)
-
-
-def check_text(text: str, most: int) -> None:
-    """Refuse a text that is empty, too long or holds control characters."""
-    if len(text) > most:
-        raise TextRefused(
-            f"The text has {len(text):,} characters and this server speaks at most {most:,} at a time."
-            " Send it in parts."
-        )
-    if not text.strip():
-        raise TextRefused("There is nothing to speak: the text is empty. Send at least one word.")
-    control = _CONTROL.search(text)
-    if control:
-        code = ord(control.group())
-        raise TextRefused(
-            f"Character {control.start()} of the text is a control character (U+{code:04X},"
-            f" {unicodedata.name(control.group(), 'unnamed')}). Remove it."
-        )
 
 
 def _check_names(request: Request, voice: Voice) -> None:

@@ -21,7 +21,7 @@ class Desk(Protocol):
     """Who splits a text: text/desk.py, or a test."""
 
     def pieces(self, text: str, language: str = "en") -> Iterator[Piece]:
-        """Pieces in order, each made when it is asked for; raises TextRefused."""
+        """Pieces in order, each made when it is asked for; raises TextRefused. On a worker thread."""
         ...
 
 
@@ -39,10 +39,12 @@ class PreparedPieces:
     """The prompts of one request, in order, the next of them made in advance."""
 
     def __init__(
-        self, pieces: Iterator[Piece], frontend: TextFrontend, utterance: Utterance, workers: Executor
+        self, desk: Desk, text: str, frontend: TextFrontend, utterance: Utterance, workers: Executor
     ) -> None:
         """`utterance` says how to speak; its piece and seed are replaced for each piece."""
-        self._pieces = pieces
+        self._desk = desk
+        self._text = text
+        self._pieces: Iterator[Piece] | None = None
         self._frontend = frontend
         self._utterance = utterance
         self._workers = workers
@@ -78,6 +80,8 @@ class PreparedPieces:
     def _prepare(self, number: int) -> Prepared | None:
         """On a worker thread. Pieces of one request are never prepared at the same time."""
         started = time.monotonic()
+        if self._pieces is None:
+            self._pieces = self._desk.pieces(self._text, self._utterance.language)
         piece = next(self._pieces, None)
         if piece is None:
             return None

@@ -17,7 +17,7 @@ from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.errors import DeadlineTooShort, Overloaded, RhapsodeError
 from rhapsode_server.models.base import SpeechModel
-from rhapsode_server.synthesizer.checks import Limits, check
+from rhapsode_server.synthesizer.checks import check
 from rhapsode_server.synthesizer.events import (
     UNRECORDED,
     Audio,
@@ -41,7 +41,6 @@ _SLOWEST_CHARACTER = 0.15
 class Manner:
     """How utterances are treated: `max_ahead` seconds before their listener (None: as far as it goes)."""
 
-    limits: Limits = Limits()
     max_ahead: float | None = 10.0
     text_workers: int = 4
 
@@ -99,7 +98,7 @@ class Synthesizer:
         """
         arrived = self._clock()
         voice = self.voices.find(request.voice)
-        check(request, voice, self.model, self._manner.limits)
+        check(request, voice, self.model)
         self._expect(terms)
         speaking = self._speaking(request, voice, terms)
         audio = AudioFormat(request.audio.encoding, speaking.packer.sample_rate)
@@ -148,8 +147,7 @@ class Synthesizer:
 
     def _speaking(self, request: Request, voice: Voice, terms: Terms) -> Speaking:
         utterance = how_to_speak(request, voice)
-        pieces = self._desk.pieces(request.text, utterance.language)
-        prepared = PreparedPieces(pieces, self.model.frontend, utterance, self._workers)
+        prepared = PreparedPieces(self._desk, request.text, self.model.frontend, utterance, self._workers)
         course = Course(request.priority, self._ahead_limit(request, terms), request.speed, self._pace)
         packer = Packer(request.audio, self.model.sample_rate)
         return Speaking(self._engine, request.text, prepared, packer, course)

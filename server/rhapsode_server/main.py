@@ -1,0 +1,265 @@
+"""`rhapsode serve`: the composition root, the only file that knows all others. Nothing imports it.
+
+Start: settings, ports, model, engine, warm-up, ready. Ports come before the model, so that a port in use is
+known at once and probes are answered while the model loads. End, each step with a deadline: not ready, stop
+admitting, drain, cancel the rest, stop the engine, flush telemetry last; a second signal ends at once.
+
+Exit codes: 0 as asked, 2 settings or model unusable, 69 port unavailable, 70 the engine died or hangs.
+What must not live here: anything that a request passes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import grpc
+import torch
+from rhapsode.tts.v1 import service_pb2_grpc
+
+from rhapsode_server import config
+from rhapsode_server.config import ModelSettings, Settings
+from rhapsode_server.core import Request
+from rhapsode_server.engine.engine import Engine
+from rhapsode_server.engine.worker import EngineSettings
+from rhapsode_server.errors import ConfigError, ModelUnusable
+from rhapsode_server.models import registry
+from rhapsode_server.models.base import SpeechModel
+from rhapsode_server.rpc import server as servers
+from rhapsode_server.rpc.gate import Gate
+from rhapsode_server.rpc.health import Health
+from rhapsode_server.rpc.interceptors import Edge
+from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
+from rhapsode_server.rpc.service import SpeechSynthesis
+from rhapsode_server.synthesizer import Manner, Synthesizer
+from rhapsode_server.text.desk import TextDesk
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+AS_ASKED, UNUSABLE, NO_PORT, ENGINE_LOST = 0, 2, 69, 70
+SWITCH_SECONDS = 0.0005
+"""How long one thread may hold the interpreter while another waits. With the default of 5 ms the event loop
+waits for the engine's thread so long that one chunk in a hundred is 60 ms late; with this one, 25 ms."""
+WARM_UP = ("One, two, three.", "Good morning.", "This is how I sound.")
+AFTER_DRAIN_SECONDS = 5.0
+"""For each step after the drain: calls to learn that they are cancelled, the engine to stop."""
+
+
+def serve_command(argv: list[str]) -> int:
+    """Run the server with these arguments; returns the exit code. A signal ends it."""
+    try:
+        settings = config.from_command_line(argv)
+        logging.basicConfig(level=settings.telemetry.log_level.upper(), format="%(levelname)s %(message)s")
+        return asyncio.run(_until_signalled(Serving(settings)))
+    except (ConfigError, ModelUnusable) as error:
+        return _refused(error.message, UNUSABLE)
+    except PortUnavailable as error:
+        return _refused(error.message, NO_PORT)
+    except SystemExit as answered:  # argparse has shown its help, or what is wrong
+        return answered.code if isinstance(answered.code, int) else UNUSABLE
+
+
+class Serving:
+    """One server from its ports to its end. `stop` asks it to end, `run` returns the exit code."""
+
+    def __init__(
+        self, settings: Settings, load: Callable[[ModelSettings], SpeechModel] | None = None
+    ) -> None:
+        self.settings = settings
+        self.ready = asyncio.Event()
+        self.port = 0
+        self.health_port: int | None = None
+        self.engine: Engine | None = None
+        self.stuck = False
+        self.gate = Gate()
+        self._load = load or load_model
+        self._health = Health()
+        self._servers: list[grpc.aio.Server] = []
+        self._synthesizer: Synthesizer | None = None
+        self._stop = asyncio.Event()
+        self._death = asyncio.Event()
+
+    def stop(self) -> None:
+        """End in order: what runs may finish, within `server.drain_seconds`."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Listen, load, serve, drain. Raises PortUnavailable, ModelUnusable, ConfigError."""
+        log.info("settings: %s", " ".join(f"{n}={v!r}" for n, v in config.shown(self.settings).items()))
+        await self._listen()
+        life = asyncio.create_task(self._live())
+        others = [asyncio.create_task(event.wait()) for event in (self._stop, self._death)]
+        try:
+            await asyncio.wait([life, *others], return_when=asyncio.FIRST_COMPLETED)
+            if life.done():
+                return life.result()
+            return ENGINE_LOST if self._death.is_set() else AS_ASKED
+        finally:
+            for task in (life, *others):
+                task.cancel()
+            await self._end(self.settings.server.drain_seconds if self._stop.is_set() else 0.0)
+
+    # ---- beginning
+
+    async def _listen(self) -> None:
+        """Take the ports and answer health probes; every other call is told NotReady."""
+        wanted = self.settings.server
+        main = servers.build(_connections(self.settings), [Edge()])
+        service = SpeechSynthesis(self.gate, longest=wanted.max_stream_seconds)
+        service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
+        self._health.add_to(main)
+        if wanted.reflection:
+            servers.reflect(main)
+        self.port = servers.bind(main, wanted.host, wanted.port, "--port")
+        self._servers.append(main)
+        if wanted.health_port is not None:
+            probes = servers.build(_connections(self.settings), [Edge()])
+            self._health.add_to(probes)
+            self.health_port = servers.bind(probes, wanted.host, wanted.health_port, "--health-port")
+            self._servers.append(probes)
+        await self._health.set(ready=False, alive=True)
+        for server in self._servers:
+            await server.start()
+        log.info("listening on %s:%d; loading the model", wanted.host, self.port)
+
+    async def _live(self) -> int:
+        """Load, warm up, serve; returns where the engine hangs."""
+        self.stuck = True
+        model = await _in_thread(partial(self._load, self.settings.model))
+        self.stuck = False
+        self.engine = self._new_engine(model)
+        self.engine.start()
+        desk = TextDesk(
+            reads=model.frontend.reads,
+            longest=model.frontend.longest_piece,
+            max_characters=self.settings.limits.max_characters,
+        )
+        await _in_thread(desk.warm)
+        self._synthesizer = Synthesizer(self.engine, desk, _manner(self.settings))
+        await _warm_up(self._synthesizer)
+        self.gate.open(self._synthesizer)
+        await self._health.set(ready=True)
+        self.ready.set()
+        log.info("ready: %d voices on %s:%d", len(model.voices), self.settings.server.host, self.port)
+        await self._health.follow(self.engine.heartbeat_age, self.settings.engine.hang_seconds)
+        log.critical("the engine makes no progress; where every thread stands is shown below")
+        faulthandler.dump_traceback(all_threads=True)
+        return ENGINE_LOST
+
+    def _new_engine(self, model: SpeechModel) -> Engine:
+        wanted = self.settings.engine
+        loop = asyncio.get_running_loop()
+
+        def died() -> None:
+            loop.call_soon_threadsafe(self._death.set)
+
+        settings = EngineSettings(slots=wanted.slots or 0, max_waiting=wanted.max_waiting)
+        return Engine(model, settings, on_death=died)
+
+    # ---- end
+
+    async def _end(self, drain_seconds: float) -> None:
+        """Not ready, stop admitting, drain, cancel the rest, stop the engine; each with a deadline."""
+        log.info("ending; %d calls are under way", self.gate.inside)
+        await self._health.set(ready=False)
+        self.gate.close()
+        if self.engine is not None:
+            self.engine.drain()
+            await self._wait_empty(drain_seconds)
+            self.stuck = not await _in_thread(partial(self.engine.stop, AFTER_DRAIN_SECONDS))
+            await self._wait_empty(AFTER_DRAIN_SECONDS)
+        for server in self._servers:
+            await server.stop(grace=1.0)
+        if self._synthesizer is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._synthesizer.close(), AFTER_DRAIN_SECONDS)
+        log.info("ended")
+
+    async def _wait_empty(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.gate.wait_empty(), seconds)
+
+
+def load_model(wanted: ModelSettings) -> SpeechModel:
+    """The checkpoint, on the device, with the interpreter and torch set for serving."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    torch.set_num_threads(wanted.threads or len(os.sched_getaffinity(0)))
+    device = wanted.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    log.info("loading %s on %s", wanted.source, device)
+    began = time.monotonic()
+    options = {"voices": wanted.voices, **wanted.options}
+    model = registry.load(wanted.source, family=wanted.family, device=device, **options)
+    facts = " ".join(f"{name}={fact}" for name, fact in model.details.items())
+    log.info("loaded %s in %.1f s: %s", model.name, time.monotonic() - began, facts)
+    return model
+
+
+async def _warm_up(synthesizer: Synthesizer) -> None:
+    """Speak a little through the whole path, so that the first caller does not pay for what is lazy."""
+    for number, text in enumerate(WARM_UP):
+        async for _ in synthesizer.synthesize(Request(f"warm-up-{number}", text, voice="")):
+            pass
+    log.info("warm: first sound after %.0f ms", 1000 * (synthesizer.estimated_first_audio() or 0.0))
+
+
+async def _until_signalled(serving: Serving) -> int:
+    """Run; the first SIGTERM or SIGINT ends in order, the second at once."""
+
+    def signalled(number: int) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+        log.info("%s: draining; once more ends at once", signal.Signals(number).name)
+        serving.stop()
+
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signalled, number)
+    code = await serving.run()
+    if serving.stuck:
+        logging.shutdown()
+        os._exit(code)  # a thread is busy in foreign code, and the interpreter would wait for it
+    return code
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run `work` on a thread of its own, for which nobody waits where the caller is cancelled."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _connections(settings: Settings) -> ConnectionLimits:
+    wanted = settings.server
+    return ConnectionLimits(
+        max_concurrent_streams=wanted.max_concurrent_streams,
+        max_connection_age=wanted.max_connection_age,
+        max_connection_idle=wanted.max_connection_idle,
+        keepalive_time=wanted.keepalive_time,
+        keepalive_timeout=wanted.keepalive_timeout,
+        max_message_bytes=wanted.max_message_bytes,
+    )
+
+
+def _manner(settings: Settings) -> Manner:
+    return Manner(settings.engine.max_ahead or None, settings.limits.text_workers)
+
+
+def _refused(message: str, code: int) -> int:
+    sys.stderr.write(f"rhapsode serve: {message}\n")
+    return code

@@ -1,0 +1,80 @@
+"""Which family a name, a folder or a hub id belongs to, and its model loaded.
+
+A family is a module of this package with `load(source, *, device) -> SpeechModel`; it is imported only
+when it is asked for, so that one family's libraries are no burden to another's. What must not live here:
+anything about a family but its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from rhapsode_server.errors import ConfigError, ModelUnusable
+from rhapsode_server.models.base import SpeechModel
+
+FAMILIES = {
+    name: f"rhapsode_server.models.{name}"
+    for name in ("ion", "toy", "speecht5", "qwen3_tts", "cosyvoice", "chattts", "llasa")
+}
+
+
+def load(source: str, *, family: str = "", device: str = "cpu", **options: object) -> SpeechModel:
+    """Load `source`: a family's name for its own checkpoint, a folder, or a hub id.
+
+    `family` says whose checkpoint it is where that cannot be seen; `options` are the family's own (a
+    None is left out). Raises ModelUnusable where no family can be found or the checkpoint cannot be
+    used, ConfigError for an option that the family has not got.
+    """
+    name = family or family_of(source)
+    loader = _loader(name)
+    chosen = {key: value for key, value in options.items() if value is not None}
+    _check_options(name, set(chosen), set(inspect.signature(loader).parameters) - {"source", "device"})
+    where = () if source == name else (source,)
+    return loader(*where, device=device, **chosen)
+
+
+def _check_options(family: str, chosen: set[str], there_are: set[str]) -> None:
+    for option in sorted(chosen - there_are):
+        has = f"It has: {', '.join(sorted(there_are))}." if there_are else "It has none."
+        raise ConfigError(f"The model family {family!r} has no option {option!r}. {has} Leave it out.")
+
+
+def family_of(source: str) -> str:
+    """The family that `source` says by its name, its config.json or its hub id; raises ModelUnusable."""
+    if source in FAMILIES:
+        return source
+    said = _declared(Path(source)) or source
+    plain = said.rpartition("/")[2].lower().replace("-", "_")
+    for name in FAMILIES:
+        if plain.startswith(name) or f"_{name}" in plain:
+            return name
+    raise ModelUnusable(
+        f"No family of models can be told from {source!r}. Name one of {', '.join(FAMILIES)}, or say whose"
+        " checkpoint it is with model.family."
+    )
+
+
+def _declared(folder: Path) -> str:
+    """`model_type` of the folder's config.json, "" where there is none."""
+    try:
+        said = json.loads((folder / "config.json").read_text("utf-8")).get("model_type", "")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return str(said)
+
+
+def _loader(name: str) -> Callable[..., SpeechModel]:
+    if name not in FAMILIES:
+        raise ModelUnusable(f"There is no model family {name!r}. There are: {', '.join(FAMILIES)}.")
+    try:
+        module = import_module(FAMILIES[name])
+    except ModuleNotFoundError as error:
+        raise ModelUnusable(
+            f"The model family {name!r} needs the module {error.name!r}, which is not installed."
+        ) from None
+    loader: Callable[..., SpeechModel] = module.load
+    return loader

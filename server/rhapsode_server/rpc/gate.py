@@ -1,0 +1,68 @@
+"""Whether calls are let in, and how many are inside. One Gate serves all services of a process.
+
+Closed while loading, open while serving, closed for good while draining. What must not live here: the
+engine's own admission (slots and queue), health, signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rhapsode_server.errors import Draining, NotReady
+from rhapsode_server.synthesizer import Synthesizer
+
+
+class Gate:
+    """`enter` it with every call that makes sound. On the event loop only."""
+
+    def __init__(self) -> None:
+        self._synthesizer: Synthesizer | None = None
+        self._closed = False
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def inside(self) -> int:
+        """Calls under way."""
+        return self._inside
+
+    @property
+    def closed(self) -> bool:
+        """No new call will be let in any more."""
+        return self._closed
+
+    def open(self, synthesizer: Synthesizer) -> None:
+        """The model is warm: let calls in."""
+        self._synthesizer = synthesizer
+
+    def close(self) -> None:
+        """Let nobody in any more; those inside go on."""
+        self._closed = True
+
+    def synthesizer(self) -> Synthesizer:
+        """What speaks; raises NotReady before the model is warm, Draining after `close`."""
+        if self._closed:
+            raise Draining("The server is shutting down. Try again, on another server if there is one.")
+        if self._synthesizer is None:
+            raise NotReady("The server is still loading its model. Try again in a moment.")
+        return self._synthesizer
+
+    @contextmanager
+    def enter(self) -> Iterator[Synthesizer]:
+        """For the time of one call; raises as `synthesizer` does."""
+        synthesizer = self.synthesizer()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield synthesizer
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def wait_empty(self) -> None:
+        """Until no call is inside."""
+        await self._empty.wait()

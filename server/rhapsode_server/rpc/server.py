@@ -1,0 +1,118 @@
+"""A grpc.aio server with our options on a port of its own.
+
+What lives here: channel options with their reasons, binding, and what to say where a port cannot be had.
+What must not: services, the order of start and stop.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+from rhapsode.tts.v1 import service_pb2
+
+from rhapsode_server.errors import RhapsodeError
+
+
+class PortUnavailable(RhapsodeError):
+    """The address cannot be listened on; the message says which and what to do."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "PORT_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How connections are treated. Times in seconds."""
+
+    max_concurrent_streams: int = 100
+    max_connection_age: float = 300.0
+    max_connection_idle: float = 900.0
+    keepalive_time: float = 30.0
+    keepalive_timeout: float = 10.0
+    max_message_bytes: int = 4 * 1024 * 1024
+
+
+def options(limits: ConnectionLimits) -> list[tuple[str, int]]:
+    """Channel arguments.
+
+    - max_concurrent_streams: without it one client that opens and resets streams stalls all others.
+    - max_connection_age without a grace: clients look for new servers, and no stream is ever cut.
+    - min_ping_interval_without_data: the default of 5 minutes sends clients with keepalive away.
+    - so_reuseport 0: by default a second process on the port would quietly take half of the calls.
+    - no maximum_concurrent_rpcs anywhere: it would refuse health checks too.
+    """
+    return [
+        ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age)),
+        ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle)),
+        ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive_timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def build(limits: ConnectionLimits, interceptors: Sequence[grpc.aio.ServerInterceptor]) -> grpc.aio.Server:
+    """A server without services and ports."""
+    return grpc.aio.server(interceptors=interceptors, options=options(limits))
+
+
+def reflect(server: grpc.aio.Server) -> None:
+    """Let clients ask which services and messages there are, as grpcurl does."""
+    ours = [service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values()]
+    reflection.enable_server_reflection((reflection.SERVICE_NAME, health.SERVICE_NAME, *ours), server)
+
+
+def bind(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
+    """Listen on host and port in plaintext; returns the port, which the system chose where it was 0.
+
+    `setting` is the name of the setting that chooses another one. Raises PortUnavailable.
+    """
+    _try(host, port, setting)
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    try:
+        return int(server.add_insecure_port(f"{shown}:{port}"))
+    except RuntimeError:
+        raise PortUnavailable(_sentence(host, port, setting, "cannot be listened on")) from None
+
+
+_REASONS = {
+    errno.EADDRINUSE: "is in use by another program",
+    errno.EACCES: "may not be used by this user",
+    errno.EADDRNOTAVAIL: "is not an address of this machine",
+}
+
+
+def _try(host: str, port: int, setting: str) -> None:
+    """Listen for a moment: the system says why it cannot be done, gRPC does not."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except socket.gaierror:
+        raise PortUnavailable(
+            f"There is no host {host!r}. Set server.host to an address of this machine."
+        ) from None
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
+        raise PortUnavailable(_sentence(host, port, setting, reason)) from None
+
+
+def _sentence(host: str, port: int, setting: str, reason: str) -> str:
+    return f"Port {port} of {host} {reason}. Choose another with {setting}, or stop what uses it."
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,76 @@
+"""SpeechSynthesisService: each RPC is convert, hand over, convert back.
+
+What must not live here: checks of a request (synthesizer/checks.py), errors' answers (status.py), words
+about the engine. An error that is raised here is answered at the edge (interceptors.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2, voice_pb2
+
+from rhapsode_server.core import Request
+from rhapsode_server.errors import StreamTooLong
+from rhapsode_server.rpc import call as calls
+from rhapsode_server.rpc import convert
+from rhapsode_server.rpc.call import Call, Context
+from rhapsode_server.rpc.gate import Gate
+from rhapsode_server.synthesizer import Done, Event, Started
+
+
+class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
+    """`longest` is the most seconds that one call may take; `trace_id` names the caller's trace, or ""."""
+
+    def __init__(self, gate: Gate, *, longest: float = 1800.0, trace_id: Callable[[], str] = str) -> None:
+        self._gate = gate
+        self._longest = longest
+        self._trace_id = trace_id
+
+    async def Synthesize(self, request: synthesis_pb2.SynthesizeRequest, context: Context) -> None:  # noqa: N802
+        """Speaks one text."""
+        call = calls.current()
+        with self._gate.enter() as synthesizer:
+            call.adopt(request.request_id)
+            asked = convert.request(request, call.request_id)
+            terms = convert.terms(request, context.time_remaining())
+            async with _at_most(self._longest), aclosing(synthesizer.synthesize(asked, terms)) as events:
+                async for event in events:
+                    _note(call, asked, event)
+                    message = convert.response(event, asked, synthesizer.model.name, self._trace_id())
+                    await call.write(context, message)
+
+    async def ListVoices(  # noqa: N802
+        self,
+        request: voice_pb2.ListVoicesRequest,
+        context: Context,  # noqa: ARG002 - gRPC passes it
+    ) -> voice_pb2.ListVoicesResponse:
+        """Lists the voices."""
+        voices = self._gate.synthesizer().voices.speaking(request.language)
+        return voice_pb2.ListVoicesResponse(voices=[convert.voice(voice) for voice in voices])
+
+
+@asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise StreamTooLong(
+            f"This call took longer than {seconds:g} seconds, the most that this server gives to one. Send"
+            " the text in parts."
+        ) from None
+
+
+def _note(call: Call, asked: Request, event: Event) -> None:
+    """Facts for the access log: names and counts, never text."""
+    if isinstance(event, Started):
+        call.facts |= {"voice": event.voice.name, "characters": len(asked.text)}
+    elif isinstance(event, Done):
+        call.facts |= {
+            "finish_reason": event.reason.value,
+            "samples": event.usage.delivered,
+            "first_audio": event.timings.first_audio,
+        }
