@@ -82,7 +82,7 @@ class Append:
         self._cache = cache
         self._slots = slots
         self._positions = positions
-        self._span = span
+        self.span = span
         self._first = first
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> Pair:
@@ -92,7 +92,7 @@ class Append:
         return self._past(self._cache.keys[layer]), self._past(self._cache.values[layer])
 
     def _past(self, rows: Tensor) -> Tensor:
-        past = rows[:, :, : self._span]
+        past = rows[:, :, : self.span]
         if self._first is None:
             return past.index_select(0, self._slots)
         return past[self._first : self._first + len(self._slots)]

@@ -1,0 +1,102 @@
+"""Qwen3-TTS, the 12 Hz family: designed, preset and cloned voices in ten languages (arXiv 2601.15621).
+
+What lives here: putting one checkpoint together. `load` is all that the rest of the server calls.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rhapsode_server.core import Chunking
+from rhapsode_server.errors import ConfigError
+from rhapsode_server.models.base import SpeechModel
+from rhapsode_server.models.qwen3_tts.acoustic import QwenAcoustic
+from rhapsode_server.models.qwen3_tts.codec_weights import load_codec
+from rhapsode_server.models.qwen3_tts.config import read_checkpoint
+from rhapsode_server.models.qwen3_tts.frontend import SETTINGS, QwenFrontend
+from rhapsode_server.models.qwen3_tts.guards import Guards
+from rhapsode_server.models.qwen3_tts.predictor import load_predictor
+from rhapsode_server.models.qwen3_tts.talker import load_talker
+from rhapsode_server.models.qwen3_tts.tokenizer import SplitPattern, TextTokenizer
+from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder, Seams
+from rhapsode_server.models.qwen3_tts.voices import designed_voices, preset_voices, with_default
+from rhapsode_server.models.qwen3_tts.weights import Tensors, locate
+
+FAMILY = "qwen3_tts"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CHUNKING = Chunking(first=1, largest=8, growth=2)
+"""First sound after one frame (80 ms of it), then 2, 4 and 8 frames: the listener's buffer grows with it."""
+
+
+def load(
+    source: str,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    voices: Path | None = None,
+    positions: int = 2048,
+    guards: Guards = Guards(),  # noqa: B008 - frozen
+    seams: Seams | None = None,
+    streaming: bool | None = None,
+    split: SplitPattern = "qwen",
+) -> SpeechModel:
+    """Load a released checkpoint from a folder or by its hub id.
+
+    `dtype` of the language model ("float32", "bfloat16"; unset: bfloat16 on an accelerator, float32 on the
+    CPU); the codec always works in float32. `voices` is a folder of descriptions (NAME.txt) for a design
+    checkpoint, of clips (NAME.wav, with what is said in NAME.txt) for a Base one. `streaming` lays text
+    out token by token beside the sound instead of before it; unset: as the reference does for this kind.
+
+    Raises errors.ModelUnusable, errors.ConfigError.
+    """
+    path = locate(source)
+    checkpoint = read_checkpoint(path)
+    tensors = Tensors(path / "model.safetensors", dtype=_dtype(dtype, device), device=device)
+    talker, embeddings = load_talker(checkpoint.talker, tensors)
+    predictor = load_predictor(checkpoint.talker, tensors)
+    codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
+    acoustic = QwenAcoustic(checkpoint, talker, predictor, embeddings, positions=positions, guards=guards)
+    frontend = QwenFrontend(
+        checkpoint,
+        TextTokenizer(path, checkpoint.text, split),
+        embeddings,
+        positions=positions,
+        frame_rate=acoustic.frame_rate,
+        guards=guards,
+        streaming=checkpoint.kind == "base" if streaming is None else streaming,
+    )
+    name = path.name if Path(source).is_dir() else source.rpartition("/")[2]
+    offered = preset_voices(checkpoint, name)
+    if checkpoint.kind == "voice_design":
+        offered = designed_voices(checkpoint, name, voices)
+    return SpeechModel(
+        name=name,
+        family=FAMILY,
+        frontend=frontend,
+        acoustic=acoustic,
+        vocoder=QwenVocoder(codec, chunking=CHUNKING, seams=seams),
+        voices=with_default(offered),
+        sampling=SETTINGS,
+        positions=positions,
+        details=_details(talker, predictor, embeddings, codec),
+    )
+
+
+def _dtype(name: str | None, device: str) -> torch.dtype:
+    if name is None:
+        return torch.float32 if device == "cpu" else torch.bfloat16
+    if name not in DTYPES:
+        raise ConfigError(f"There is no dtype {name!r} for this family. Choose one of: {', '.join(DTYPES)}.")
+    return DTYPES[name]
+
+
+def _details(*modules: torch.nn.Module) -> dict[str, str]:
+    """Facts worth printing at start."""
+    tensors = [tensor for module in modules for tensor in module.state_dict().values()]
+    return {
+        "parameters": str(sum(tensor.numel() for tensor in tensors)),
+        "dtype": str(tensors[0].dtype).removeprefix("torch."),
+        "device": str(tensors[0].device),
+    }

@@ -1,0 +1,88 @@
+"""Text to token ids: byte-level BPE from the checkpoint's vocab.json and merges.txt.
+
+What must not live here: the prompt's layout. Built on the `tokenizers` library directly, so that the ids do
+not depend on the version of transformers: 4.57.3 replaces the split pattern under some conditions (a local
+folder, a large vocabulary and a certain version in config.json), 5.x does not. `split` chooses; "qwen" is the
+pattern that the text model was trained with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import AddedToken, Regex, Tokenizer
+from tokenizers.models import BPE
+from tokenizers.normalizers import NFC
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+from rhapsode_server.errors import ModelUnusable
+from rhapsode_server.models.qwen3_tts.config import TextIds
+from rhapsode_server.models.qwen3_tts.json_fields import Fields, read_json
+
+SplitPattern = Literal["qwen", "mistral"]
+PATTERNS: dict[SplitPattern, str] = {
+    "qwen": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "mistral": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+"""How text is cut into words before merging; both are the published patterns of these tokenizers."""
+
+
+class TextTokenizer:
+    """One checkpoint's tokenizer. Safe to use from several threads."""
+
+    def __init__(self, path: Path, ids: TextIds, split: SplitPattern = "qwen") -> None:
+        self._plain = _byte_level_bpe(path, split)
+        self._controlled = _byte_level_bpe(path, split)
+        self._controlled.add_special_tokens(_control_tokens(path / "tokenizer_config.json"))
+        self._ids = ids
+        self.role = (ids.im_start, *self.encode("assistant\n"))
+        if self.role[1] != ids.assistant or len(self.role) != 3:
+            raise ModelUnusable(
+                f"{path}: vocab.json and the token ids of config.json do not belong together."
+            )
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; what looks like a control token is read as ordinary characters."""
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def pieces(self, text: str) -> tuple[str, list[tuple[list[int], int, int]]]:
+        """The normalised text and its words: the ids of each and the characters it covers."""
+        normalised = str(self._plain.normalizer.normalize_str(text))
+        words = []
+        for _, (start, end) in self._plain.pre_tokenizer.pre_tokenize_str(normalised):
+            words.append((self.encode(normalised[start:end]), start, end))
+        return normalised, words
+
+    def instruction(self, text: str) -> list[int]:
+        """A whole user turn: how to speak."""
+        turn = self.encode("user\n" + text)
+        return [self._ids.im_start, *turn, self._ids.im_end, self.role[2]]
+
+    def reference_body(self, text: str) -> list[int]:
+        """What the reference implementation feeds for `text`, control tokens in it and all (for parity)."""
+        template = f"<|im_start|>assistant\n{text}<|im_end|>\n<|im_start|>assistant\n"
+        return list(self._controlled.encode(template, add_special_tokens=False).ids)[3:-5]
+
+
+def _byte_level_bpe(path: Path, split: SplitPattern) -> Tokenizer:
+    vocabulary, merges = path / "vocab.json", path / "merges.txt"
+    try:
+        tokenizer = Tokenizer(BPE.from_file(str(vocabulary), str(merges)))
+    except Exception:  # noqa: BLE001 - the library raises bare Exception for every problem with its files
+        raise ModelUnusable(
+            f"{vocabulary} and merges.txt cannot be read. Download the checkpoint again."
+        ) from None
+    tokenizer.normalizer = NFC()
+    words = Split(Regex(PATTERNS[split]), behavior="isolated")
+    tokenizer.pre_tokenizer = Sequence([words, ByteLevel(add_prefix_space=False, use_regex=False)])
+    return tokenizer
+
+
+def _control_tokens(path: Path) -> list[AddedToken]:
+    added = Fields(read_json(path), str(path)).mapping("added_tokens_decoder")
+    ordered = sorted((int(number), Fields(entry, str(path))) for number, entry in added.items())
+    return [AddedToken(entry.text("content"), normalized=False, special=True) for _, entry in ordered]

@@ -1,0 +1,139 @@
+"""Where a checkpoint's tensors come from and how they reach their modules.
+
+What must not live here: a module's arithmetic. Only safetensors are read; nothing is unpickled and no code
+that comes with a checkpoint is run. Modules are built without storage and take over what is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from rhapsode_server.errors import ModelUnusable
+
+PATTERNS = ["*.json", "*.safetensors", "merges.txt", "speech_tokenizer/*"]
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+Source = str | Callable[["Tensors"], Tensor]
+"""The name of a tensor in the file, or how to make a parameter out of several."""
+
+
+def locate(source: str) -> Path:
+    """The local folder of `source`, a directory or a hub id; a hub id is downloaded where it is not cached.
+
+    Raises errors.ModelUnusable.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if not _HUB_ID.fullmatch(source):
+        raise ModelUnusable(f"{source!r} is neither a folder nor a hub id. Give the folder of a checkpoint.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=PATTERNS))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelUnusable(
+            f"The checkpoint {source!r} could not be downloaded ({type(error).__name__}). "
+            "Check the name and the network, or give a local folder."
+        ) from None
+
+
+class Tensors:
+    """One safetensors file, read by name; `dtype` and `device` are those of what it hands out."""
+
+    def __init__(self, path: Path, *, dtype: torch.dtype | None, device: str) -> None:
+        self.path = path
+        self._dtype = dtype
+        self._device = device
+        try:
+            opened: Any = safe_open
+            self._file = opened(path, framework="pt", device="cpu")
+            self.names: frozenset[str] = frozenset(self._file.keys())
+        except (OSError, SafetensorError):
+            raise ModelUnusable(f"{path} cannot be read as safetensors. Download it again.") from None
+
+    def take(self, name: str) -> Tensor:
+        """The tensor called `name`. Raises errors.ModelUnusable."""
+        if name not in self.names:
+            raise ModelUnusable(f"{self.path} lacks the tensor {name}. Use an unmodified checkpoint.")
+        tensor: Tensor = self._file.get_tensor(name)
+        dtype = self._dtype if tensor.is_floating_point() else None
+        return tensor.to(device=self._device, dtype=dtype)
+
+    def stacked(self, *names: str) -> Tensor:
+        """Several tensors, one below the other."""
+        return torch.cat([self.take(name) for name in names])
+
+    def dtype_of(self, name: str) -> torch.dtype:
+        """How the file stores `name`."""
+        if name not in self.names:
+            raise ModelUnusable(f"{self.path} lacks the tensor {name}. Use an unmodified checkpoint.")
+        dtype: torch.dtype = self._file.get_tensor(name).dtype
+        return dtype
+
+
+def fill(module: nn.Module, tensors: Tensors, sources: Mapping[str, Source]) -> None:
+    """Give every parameter of `module` its tensor: `sources` maps parameter names to where they come from.
+
+    Raises errors.ModelUnusable for a tensor that is missing or has another shape than the config implies.
+    """
+    state = {}
+    for name, parameter in module.state_dict().items():
+        source = sources[name]
+        tensor = tensors.take(source) if isinstance(source, str) else source(tensors)
+        if tensor.shape != parameter.shape:
+            raise ModelUnusable(
+                f"{tensors.path}: {source if isinstance(source, str) else name} has the shape "
+                f"{list(tensor.shape)}, but config.json implies {list(parameter.shape)}."
+            )
+        state[name] = tensor
+    module.load_state_dict(state, strict=True, assign=True)
+    module.eval().requires_grad_(False)
+
+
+def decoder_sources(name: str, prefix: str, layers: int, heads: tuple[int, int] | None) -> dict[str, Source]:
+    """Sources of a layers.decoder.Decoder called `name`, stored under `prefix` in the usual names.
+
+    `heads` are query and key heads where queries and keys are normalised.
+    """
+    sources: dict[str, Source] = {f"{name}norm.weight": f"{prefix}norm.weight"}
+    for index in range(layers):
+        block, stored = f"{name}layers.{index}.", f"{prefix}layers.{index}."
+        sources |= _block_sources(block, stored)
+        if heads is not None:
+            sources[f"{block}attention.qk_norm"] = _qk_norm(f"{stored}self_attn.", *heads)
+    return sources
+
+
+def _block_sources(block: str, stored: str) -> dict[str, Source]:
+    return {
+        f"{block}attention_norm.weight": f"{stored}input_layernorm.weight",
+        f"{block}mlp_norm.weight": f"{stored}post_attention_layernorm.weight",
+        f"{block}attention.qkv.weight": stack(*(f"{stored}self_attn.{x}_proj.weight" for x in "qkv")),
+        f"{block}attention.out.weight": f"{stored}self_attn.o_proj.weight",
+        f"{block}mlp.gate_up.weight": stack(*(f"{stored}mlp.{x}_proj.weight" for x in ("gate", "up"))),
+        f"{block}mlp.down.weight": f"{stored}mlp.down_proj.weight",
+        f"{block}attention_scale": f"{stored}self_attn_layer_scale.scale",
+        f"{block}mlp_scale": f"{stored}mlp_layer_scale.scale",
+    }
+
+
+def stack(*names: str) -> Source:
+    """A parameter made of several tensors, one below the other."""
+    return lambda tensors: tensors.stacked(*names)
+
+
+def _qk_norm(stored: str, heads: int, kv_heads: int) -> Source:
+    def both(tensors: Tensors) -> Tensor:
+        query, key = tensors.take(f"{stored}q_norm.weight"), tensors.take(f"{stored}k_norm.weight")
+        return torch.cat((query.expand(heads, 1, -1), key.expand(kv_heads, 1, -1)))
+
+    return both
