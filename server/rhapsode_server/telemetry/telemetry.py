@@ -1,0 +1,166 @@
+"""The one object that the composition root holds: what listens, when it is drained, how it ends.
+
+What must not live here: a span, a metric, a name; the SDK's set-up (export.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from opentelemetry.context import Context
+
+from rhapsode_server.engine.observer import SILENT, Observer, StepEvent
+from rhapsode_server.synthesizer.events import UNRECORDED, Recorder
+from rhapsode_server.telemetry.announcements import Announcements, Ended
+from rhapsode_server.telemetry.call import SoundOf, current_ids, no_sound
+from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
+from rhapsode_server.telemetry.metrics import Load, Metrics
+from rhapsode_server.telemetry.names import SERVICE, STEP_EVERY
+from rhapsode_server.telemetry.server_interceptor import ServerInterceptor
+from rhapsode_server.telemetry.steps import Steps
+from rhapsode_server.telemetry.tracing import Utterances
+
+PERIOD = 0.1
+"""Seconds between two looks at what was announced: telemetry is in no hurry and never in the way."""
+
+_AT_ONCE = 64
+"""Announcements handled before others get their turn on the event loop."""
+
+
+class Telemetry:
+    """Off until an `Exporting` is given: then everything here is a null object."""
+
+    def __init__(self, exporting: Exporting | None, step_every: int = STEP_EVERY) -> None:
+        self.observer: Observer = SILENT
+        self.recorder: Recorder = UNRECORDED
+        self._listening = _Listening(exporting, step_every) if exporting else None
+        if self._listening:
+            self.observer = self.recorder = self._listening.announced
+
+    @classmethod
+    def from_environment(cls) -> Telemetry:
+        """On or off as the OTEL_* variables say. Raises ConfigError."""
+        what: Wanted = wanted()
+        return cls(Exporting(what, _version()) if what else None)
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is exported."""
+        return self._listening is not None
+
+    @property
+    def prometheus_port(self) -> int | None:
+        """Where metrics are served for Prometheus, if they are."""
+        return self._listening.exporting.prometheus_port if self._listening else None
+
+    def interceptors(self, sound_of: SoundOf = no_sound) -> tuple[ServerInterceptor, ...]:
+        """For grpc.aio.server, before all others; `sound_of` tells which messages carry sound."""
+        return (self._listening.interceptor(sound_of),) if self._listening else ()
+
+    def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
+        """Begin to look at what is announced, and forget what was: a warm-up. Once, on the event loop.
+
+        `model` is the name that labels the metrics.
+        """
+        if self._listening:
+            self._listening.start(model, load, heartbeat_age)
+
+    def trace_id(self) -> str:
+        """The current call's trace in hexadecimal; "" where there is none."""
+        return current_ids().get("trace_id", "") if self._listening else ""
+
+    def cutting(self) -> None:
+        """What still runs is about to be cancelled by the server: so it was not the callers."""
+        if self._listening:
+            self._listening.cutting = True
+
+    async def shutdown(self, deadline: float = 5.0) -> bool:
+        """Hand over what is left, within `deadline` seconds; False where a collector did not take it."""
+        return await self._listening.stop(deadline) if self._listening else True
+
+
+class _Listening:
+    """Telemetry that is on."""
+
+    def __init__(self, exporting: Exporting, step_every: int) -> None:
+        self.exporting = exporting
+        self.announced = Announcements()
+        self.cutting = False
+        self._metrics = Metrics(exporting.meter)
+        self._steps = Steps(exporting.step_tracer, step_every)
+        self._utterances = Utterances(exporting.tracer, self._steps)
+        self._pump: asyncio.Task[None] | None = None
+
+    def interceptor(self, sound_of: SoundOf) -> ServerInterceptor:
+        return ServerInterceptor(self.exporting.tracer, self._metrics, sound_of, lambda: self.cutting)
+
+    def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
+        self.announced.forget()
+        self._metrics.watch(model, load, heartbeat_age)
+        self._pump = asyncio.get_running_loop().create_task(self._listen())
+
+    async def stop(self, deadline: float) -> bool:
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        await self._drain()
+        self._steps.flush()
+        done = await _on_a_thread(self.exporting.close, deadline)
+        if not done:
+            self.exporting.abandon()
+        return done
+
+    async def _listen(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        """Steps first: an utterance that ended links to the steps that served it."""
+        ended: list[Ended] = []
+        handled = 0
+        while (announcement := self.announced.take()) is not None:
+            if isinstance(announcement, Ended):
+                ended.append(announcement)
+                continue
+            if isinstance(announcement, StepEvent):
+                self._metrics.step(announcement)
+                self._steps.announced(announcement)
+            else:
+                self._metrics.failed(announcement)
+            handled += 1
+            if handled % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for each in ended:
+            context: Context = self._utterances.ended(each)
+            self._metrics.utterance(each.report, context)
+            await asyncio.sleep(0)
+        self._metrics.lost(self.announced.lost)
+
+
+async def _on_a_thread(work: Callable[[], None], deadline: float) -> bool:
+    """Run `work` on a thread that may be left behind; whether it ended in time."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        work()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="rhapsode-telemetry-end", daemon=True).start()
+    try:
+        await asyncio.wait_for(done.wait(), deadline)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _version() -> str:
+    try:
+        return version(SERVICE)
+    except PackageNotFoundError:
+        return "0"
