@@ -5,39 +5,71 @@
             play(chunk.data)
 
 `AsyncClient` is the same for asyncio. The messages on the wire are in `rhapsode.tts.v1`.
+
+The names below are imported when they are first used: the command line must be able to quiet gRPC before
+it is loaded, and to show its help without loading it.
 """
 
-from rhapsode.aio import AsyncClient, AsyncSpeechStream
-from rhapsode.channel import Tls
-from rhapsode.client import Client, SpeechStream
-from rhapsode.errors import (
-    Cancelled,
-    DeadlineExceeded,
-    Forbidden,
-    InvalidRequest,
-    Overloaded,
-    RhapsodeError,
-    ServerFailed,
-    ServerUnreachable,
-    StreamBroken,
-    Unauthenticated,
-    Unavailable,
-    Unsupported,
-    VoiceNotFound,
-)
-from rhapsode.speech import (
-    AudioChunk,
-    Encoding,
-    FinishReason,
-    Priority,
-    SpeechInfo,
-    SpeechOptions,
-    SpeechResult,
-    Timings,
-    Usage,
-    Voice,
-    Word,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rhapsode.aio import AsyncClient, AsyncSpeechStream
+    from rhapsode.channel import Tls
+    from rhapsode.client import Client, SpeechStream
+    from rhapsode.errors import (
+        Cancelled,
+        DeadlineExceeded,
+        Forbidden,
+        InvalidRequest,
+        Overloaded,
+        RhapsodeError,
+        ServerFailed,
+        ServerUnreachable,
+        StreamBroken,
+        Unauthenticated,
+        Unavailable,
+        Unsupported,
+        VoiceNotFound,
+    )
+    from rhapsode.speech import (
+        AudioChunk,
+        Encoding,
+        FinishReason,
+        Priority,
+        SpeechInfo,
+        SpeechOptions,
+        SpeechResult,
+        Timings,
+        Usage,
+        Voice,
+        Word,
+    )
+
+_HOMES = {
+    "aio": ("AsyncClient", "AsyncSpeechStream"),
+    "channel": ("Tls",),
+    "client": ("Client", "SpeechStream"),
+    "errors": (
+        *("Cancelled", "DeadlineExceeded", "Forbidden", "InvalidRequest", "Overloaded", "RhapsodeError"),
+        *("ServerFailed", "ServerUnreachable", "StreamBroken", "Unauthenticated", "Unavailable"),
+        *("Unsupported", "VoiceNotFound"),
+    ),
+    "speech": (
+        *("AudioChunk", "Encoding", "FinishReason", "Priority", "SpeechInfo", "SpeechOptions"),
+        *("SpeechResult", "Timings", "Usage", "Voice", "Word"),
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rhapsode' has no attribute {name!r}")
+    found = getattr(import_module(f"rhapsode.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
 
 __all__ = [
     "AsyncClient",

@@ -154,7 +154,7 @@ class AsyncSpeechStream(Progress):
             raise
         except grpc.RpcError as error:
             self._ended = True
-            raise from_rpc(error, self.target) from error
+            raise from_rpc(error, self.target, self.begun) from error
         if message is grpc.aio.EOF:
             self._ended = True
             self._reading.end()

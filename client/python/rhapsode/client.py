@@ -158,7 +158,7 @@ class SpeechStream(Progress):
             self._ended = True
             if self._cancelled:
                 return None
-            raise from_rpc(error, self.target) from error
+            raise from_rpc(error, self.target, self.begun) from error
         if message is None:
             self._ended = True
             self._reading.end()

@@ -153,13 +153,17 @@ _CAUSES = (
 )
 
 
-def from_rpc(error: Any, target: str) -> RhapsodeError:
-    """The error for people that a failed call (grpc.RpcError of either kind) means."""
+def from_rpc(error: Any, target: str, begun: bool = False) -> RhapsodeError:
+    """The error for people that a failed call (grpc.RpcError of either kind) means.
+
+    `begun` says that the server had answered already, so that it was there.
+    """
     code: str = error.code().name
     words: str = error.details() or ""
     facts = _facts(error.code().value[0], error.trailing_metadata() or ())
     if code == "UNAVAILABLE" and not facts.from_server:
-        return ServerUnreachable(_unreachable(words, target), facts=facts)
+        said = _lost(target) if begun else _unreachable(words, target)
+        return ServerUnreachable(said, facts=facts)
     if code == "UNIMPLEMENTED" and not facts.from_server:
         return Unsupported(_foreign(target), facts=facts)
     return _KINDS.get(code, ServerFailed)(words or _wordless(code, target), code=code, facts=facts)
@@ -172,6 +176,10 @@ def _unreachable(words: str, target: str) -> str:
         f"No Rhapsode server answers at {target}{cause}."
         " Start one there with `rhapsode serve`, or give the address of one that runs."
     )
+
+
+def _lost(target: str) -> str:
+    return f"The connection to {target} was lost before all the sound had come. Try again."
 
 
 def _foreign(target: str) -> str:

@@ -97,6 +97,11 @@ class Progress:
         return self._reading.result
 
     @property
+    def begun(self) -> bool:
+        """Whether the server has answered."""
+        return self._reading.info is not None
+
+    @property
     def finished(self) -> bool:
         """Whether the server has said that it is done."""
         return self._reading.result is not None

@@ -14,7 +14,7 @@ import rhapsode
 from rhapsode.speech import SpeechOptions
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
-from tests.unit.client.fake import RATE, Fake, audio, done, refuse, started, utterance
+from tests.unit.client.fake import RATE, Fake, audio, done, refuse, serve, started, utterance
 
 SOUND = b"\x01\x00" * 100 + b"\x02\x00" * 50
 
@@ -240,6 +240,22 @@ def test_nobody_there_is_one_sentence(nowhere: str, asynchronous: bool) -> None:
     assert "connection was refused" in said
     assert "rhapsode serve" in said
     assert "\n" not in said
+
+
+def test_a_server_that_dies_while_it_speaks(asynchronous: bool) -> None:
+    fake = Fake()
+    server, address = serve(fake)
+
+    def answer(*_: Any) -> Iterator[synthesis_pb2.SynthesizeResponse]:
+        yield from (started(), audio(b"\0\0", 0, 0))
+        server.stop(0)
+        fake.gone.wait(10)
+
+    fake.answer = answer
+    with pytest.raises(rhapsode.ServerUnreachable, match=r"connection to .* was lost"):
+        hear(address, asynchronous)
+    server.stop(0).wait()
+    assert len(fake.requests) == 1
 
 
 def test_tls_to_a_plain_server_says_so(target: str) -> None:

@@ -1,0 +1,87 @@
+"""How the command line fails: one line to standard error and an exit code that a script can tell apart.
+
+What must not live here: deciding that something is wrong.
+
+    0    done                      4    the server is full: try again later
+    1    the server failed         5    not the whole text was spoken
+    2    wrong usage or request    130  interrupted
+    3    no server, or not ready
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from rhapsode.player import NoSoundDevice
+
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+FULL = 4
+INTERRUPTED = 130
+
+
+class Wrong(Exception):
+    """Something that ends the command: a sentence and an exit code."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Usage(Wrong):
+    """The command was given in a way that cannot be done."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what goes wrong inside into one line and an exit code; whatever is not foreseen passes."""
+    from rhapsode.errors import RhapsodeError
+
+    try:
+        yield
+    except Wrong as error:
+        _end(str(error), error.code)
+    except RhapsodeError as error:
+        _end(str(error), _code(error))
+    except KeyboardInterrupt:
+        _end("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        _end_quietly()
+    except NoSoundDevice as error:
+        _end(str(error), FAILED)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}." if error.filename else str(error), FAILED)
+
+
+def _code(error: Exception) -> int:
+    from rhapsode import errors
+
+    if isinstance(error, errors.InvalidRequest | errors.VoiceNotFound):
+        return USAGE
+    if isinstance(error, errors.Unavailable):
+        return UNREACHABLE
+    return FULL if isinstance(error, errors.Overloaded) else FAILED
+
+
+def _end(message: str, code: int) -> None:
+    typer.echo(f"rhapsode: {' '.join(message.split())}", err=True)
+    raise typer.Exit(code)
+
+
+def _end_quietly() -> None:
+    """Whoever read our output has enough, as `head` has: that is no error.
+
+    Python would complain once more when it closes standard output; there is nothing left to complain to.
+    """
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    raise typer.Exit(0)
