@@ -40,8 +40,11 @@ from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
 from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
-from rhapsode_server.rpc.service import SpeechSynthesis
+from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
 from rhapsode_server.synthesizer import Manner, Synthesizer
+from rhapsode_server.telemetry.call import Sound
+from rhapsode_server.telemetry.logging import configure
+from rhapsode_server.telemetry.telemetry import Telemetry
 from rhapsode_server.text.desk import TextDesk
 
 log = logging.getLogger(__name__)
@@ -60,8 +63,8 @@ def serve_command(argv: list[str]) -> int:
     """Run the server with these arguments; returns the exit code. A signal ends it."""
     try:
         settings = config.from_command_line(argv)
-        logging.basicConfig(level=settings.telemetry.log_level.upper(), format="%(levelname)s %(message)s")
-        return asyncio.run(_until_signalled(Serving(settings)))
+        configure(settings.telemetry.log_format, settings.telemetry.log_level)
+        return asyncio.run(_until_signalled(settings))
     except (ConfigError, ModelUnusable) as error:
         return _refused(error.message, UNUSABLE)
     except PortUnavailable as error:
@@ -74,7 +77,10 @@ class Serving:
     """One server from its ports to its end. `stop` asks it to end, `run` returns the exit code."""
 
     def __init__(
-        self, settings: Settings, load: Callable[[ModelSettings], SpeechModel] | None = None
+        self,
+        settings: Settings,
+        telemetry: Telemetry | None = None,
+        load: Callable[[ModelSettings], SpeechModel] | None = None,
     ) -> None:
         self.settings = settings
         self.ready = asyncio.Event()
@@ -83,6 +89,7 @@ class Serving:
         self.engine: Engine | None = None
         self.stuck = False
         self.gate = Gate()
+        self._telemetry = telemetry or Telemetry(None)
         self._load = load or load_model
         self._health = Health()
         self._servers: list[grpc.aio.Server] = []
@@ -115,8 +122,10 @@ class Serving:
     async def _listen(self) -> None:
         """Take the ports and answer health probes; every other call is told NotReady."""
         wanted = self.settings.server
-        main = servers.build(_connections(self.settings), [Edge()])
-        service = SpeechSynthesis(self.gate, longest=wanted.max_stream_seconds)
+        edges = [*self._telemetry.interceptors(_sound_of), Edge()]
+        main = servers.build(_connections(self.settings), edges)
+        trace_id = self._telemetry.trace_id
+        service = SpeechSynthesis(self.gate, longest=wanted.max_stream_seconds, trace_id=trace_id)
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
         self._health.add_to(main)
         if wanted.reflection:
@@ -146,8 +155,9 @@ class Serving:
             max_characters=self.settings.limits.max_characters,
         )
         await _in_thread(desk.warm)
-        self._synthesizer = Synthesizer(self.engine, desk, _manner(self.settings))
+        self._synthesizer = Synthesizer(self.engine, desk, _manner(self.settings), self._telemetry.recorder)
         await _warm_up(self._synthesizer)
+        self._telemetry.start(model.name, self.engine.load, self.engine.heartbeat_age)
         self.gate.open(self._synthesizer)
         await self._health.set(ready=True)
         self.ready.set()
@@ -165,7 +175,7 @@ class Serving:
             loop.call_soon_threadsafe(self._death.set)
 
         settings = EngineSettings(slots=wanted.slots or 0, max_waiting=wanted.max_waiting)
-        return Engine(model, settings, on_death=died)
+        return Engine(model, settings, self._telemetry.observer, on_death=died)
 
     # ---- end
 
@@ -177,6 +187,7 @@ class Serving:
         if self.engine is not None:
             self.engine.drain()
             await self._wait_empty(drain_seconds)
+            self._telemetry.cutting()
             self.stuck = not await _in_thread(partial(self.engine.stop, AFTER_DRAIN_SECONDS))
             await self._wait_empty(AFTER_DRAIN_SECONDS)
         for server in self._servers:
@@ -184,6 +195,7 @@ class Serving:
         if self._synthesizer is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._synthesizer.close(), AFTER_DRAIN_SECONDS)
+        await self._telemetry.shutdown(AFTER_DRAIN_SECONDS)
         log.info("ended")
 
     async def _wait_empty(self, seconds: float) -> None:
@@ -215,8 +227,9 @@ async def _warm_up(synthesizer: Synthesizer) -> None:
     log.info("warm: first sound after %.0f ms", 1000 * (synthesizer.estimated_first_audio() or 0.0))
 
 
-async def _until_signalled(serving: Serving) -> int:
+async def _until_signalled(settings: Settings) -> int:
     """Run; the first SIGTERM or SIGINT ends in order, the second at once."""
+    serving = Serving(settings, Telemetry.from_environment())
 
     def signalled(number: int) -> None:
         if asked.is_set():
@@ -242,6 +255,11 @@ async def _in_thread(work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
     finally:
         pool.shutdown(wait=False)
+
+
+def _sound_of(message: object) -> Sound | None:
+    sound = sound_in(message)
+    return None if sound is None else Sound(*sound)
 
 
 def _connections(settings: Settings) -> ConnectionLimits:

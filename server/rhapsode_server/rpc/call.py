@@ -23,13 +23,14 @@ Context: TypeAlias = grpc.aio.ServicerContext
 
 @dataclass(slots=True)
 class Call:
-    """One RPC. `facts` are counts and names for the access log."""
+    """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz."""
 
     method: str
     request_id: str
     started: float = field(default_factory=time.monotonic)
     facts: dict[str, Any] = field(default_factory=dict)
     greeted: bool = False
+    sample_rate: int = 0
 
     def adopt(self, request_id: str) -> None:
         """The caller has named this request in the message itself."""

@@ -122,12 +122,11 @@ async def _readable_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 async def edge(call: Call, context: Context) -> AsyncIterator[None]:
     """Nothing passes but an answer; every call leaves one line in the access log."""
     calls.enter(call)
-    told: Answer | None = None
     try:
         yield
         _log_access(call, grpc.StatusCode.OK)
     except RhapsodeError as error:
-        told = answer(error, call.request_id)
+        await _abort(call, context, answer(error, call.request_id))
     except grpc.aio.AbortError:
         _log_access(call, _code_of(context))
         raise
@@ -136,11 +135,14 @@ async def edge(call: Call, context: Context) -> AsyncIterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - the edge of every RPC
         name, where = type(error).__name__, place(error)
-        log.error("%s failed of %s at %s, request %s", call.method, name, where, call.request_id)  # noqa: TRY400
-        told = unexpected(call.request_id)
-    if told is not None:
-        _log_access(call, told.code)
-        await context.abort(told.code, told.message, (*told.trailing, (REQUEST_ID_KEY, call.request_id)))
+        log.error("%s failed of %s at %s", call.method, name, where, extra={"request_id": call.request_id})  # noqa: TRY400
+        await _abort(call, context, unexpected(call.request_id))
+
+
+async def _abort(call: Call, context: Context, told: Answer) -> None:
+    """Answer with an error. Inside the `except`, so that the cause stays visible to what wraps the edge."""
+    _log_access(call, told.code)
+    await context.abort(told.code, told.message, (*told.trailing, (REQUEST_ID_KEY, call.request_id)))
 
 
 def place(error: BaseException) -> str:
@@ -165,13 +167,11 @@ def _code_of_cancelled(context: Context) -> grpc.StatusCode:
 
 
 def _log_access(call: Call, code: grpc.StatusCode) -> None:
-    took = time.monotonic() - call.started
     facts = {
         "method": call.method,
         "code": code.name,
-        "seconds": round(took, 6),
+        "seconds": round(time.monotonic() - call.started, 4),
         "request_id": call.request_id,
-        **call.facts,
     }
     level = logging.DEBUG if call.method.startswith(QUIET) else logging.INFO
-    access.log(level, "%s %s in %.3f s", call.method, code.name, took, extra={"facts": facts})
+    access.log(level, "call ended", extra=facts | call.facts)

@@ -52,6 +52,14 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         return voice_pb2.ListVoicesResponse(voices=[convert.voice(voice) for voice in voices])
 
 
+def sound_in(message: object) -> tuple[float, float] | None:
+    """Where the sound of a message that is being sent begins, and its length, in seconds."""
+    if not isinstance(message, synthesis_pb2.SynthesizeResponse) or not message.HasField("audio"):
+        return None
+    rate = calls.current().sample_rate
+    return message.audio.start_sample / rate, message.audio.sample_count / rate
+
+
 @asynccontextmanager
 async def _at_most(seconds: float) -> AsyncIterator[None]:
     try:
@@ -67,10 +75,11 @@ async def _at_most(seconds: float) -> AsyncIterator[None]:
 def _note(call: Call, asked: Request, event: Event) -> None:
     """Facts for the access log: names and counts, never text."""
     if isinstance(event, Started):
+        call.sample_rate = event.audio.sample_rate
         call.facts |= {"voice": event.voice.name, "characters": len(asked.text)}
     elif isinstance(event, Done):
         call.facts |= {
-            "finish_reason": event.reason.value,
+            "reason": event.reason.value,
             "samples": event.usage.delivered,
             "first_audio": event.timings.first_audio,
         }

@@ -1,0 +1,129 @@
+"""A whole server in this process, on a port of the loopback interface, with the toy family's model.
+
+What must not live here: a stand-in for anything of ours; only the observer listens in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
+
+from rhapsode_server.config import Settings
+from rhapsode_server.config import load as load_settings
+from rhapsode_server.engine.observer import SequenceEvent, StepEvent
+from rhapsode_server.main import Serving
+from rhapsode_server.models import toy
+from rhapsode_server.models.base import SpeechModel
+from rhapsode_server.telemetry.telemetry import Telemetry
+
+
+@dataclass
+class Witness:
+    """Remembers what the engine announced; called on its thread."""
+
+    steps: list[StepEvent] = field(default_factory=list)
+    sequences: list[SequenceEvent] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def step_done(self, event: StepEvent) -> None:
+        self.steps.append(event)
+
+    def sequence_finished(self, event: SequenceEvent) -> None:
+        self.sequences.append(event)
+
+    def step_failed(self, stage: str, error_type: str, sequences: int) -> None:
+        self.failures.append(f"{stage} {error_type} {sequences}")
+
+
+@dataclass
+class House:
+    """A running server and a channel to it."""
+
+    serving: Serving
+    witness: Witness
+    channel: grpc.aio.Channel
+    stub: Any
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.serving.port}"
+
+    async def speak(self, text: str, **fields: Any) -> Utterance:
+        """One call of Synthesize, read to its end."""
+        spoken = Utterance()
+        async for message in self.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=text, **fields)):
+            spoken.add(message)
+        return spoken
+
+
+@dataclass
+class Utterance:
+    """What came of one call."""
+
+    started: synthesis_pb2.SynthesisStarted | None = None
+    audio: list[Any] = field(default_factory=list)
+    done: synthesis_pb2.SynthesisDone | None = None
+
+    def add(self, message: synthesis_pb2.SynthesizeResponse) -> None:
+        kind = message.WhichOneof("event")
+        if kind == "started":
+            assert self.started is None
+            assert not self.audio
+            self.started = message.started
+        elif kind == "audio":
+            assert self.started is not None
+            assert self.done is None
+            self.audio.append(message.audio)
+        else:
+            assert self.done is None
+            self.done = message.done
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(chunk.data for chunk in self.audio)
+
+    @property
+    def samples(self) -> int:
+        return sum(chunk.sample_count for chunk in self.audio)
+
+
+Start = Callable[..., Any]
+
+
+@asynccontextmanager
+async def house(
+    settings: dict[str, object] | None = None, model: Callable[[], SpeechModel] | None = None
+) -> AsyncIterator[House]:
+    """A server that is ready; at the end it has to drain to exit code 0."""
+    wanted: Settings = load_settings(
+        flags={"server.port": 0, "server.drain_seconds": 5, "model.source": "toy", **(settings or {})},
+        environ={},
+    )
+    witness = Witness()
+    telemetry = Telemetry(None)
+    telemetry.observer = witness
+    serving = Serving(wanted, telemetry, lambda _: (model or toy.load)())
+    running = asyncio.create_task(serving.run())
+    ready = asyncio.create_task(serving.ready.wait())
+    await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        ready.cancel()
+        await running
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
+        yield House(serving, witness, channel, service_pb2_grpc.SpeechSynthesisServiceStub(channel))
+    serving.stop()
+    assert await running == 0
+
+
+@pytest.fixture
+async def toy_house() -> AsyncIterator[House]:
+    """The toy family with the usual settings."""
+    async with house() as running:
+        yield running
