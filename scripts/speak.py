@@ -25,7 +25,7 @@ from rich.console import Console
 
 COMMAND = Path(sys.executable).with_name("rhapsode")
 LOG = Path("build", "speak-server.log")
-START_SECONDS = 300.0
+START_SECONDS = 600.0
 STOP_SECONDS = 20.0
 PLAYERS = (("pw-play",), ("paplay",), ("aplay", "-q"), ("afplay",))
 
@@ -46,6 +46,22 @@ def free_port() -> int:
 def log_tail(lines: int = 15) -> str:
     """The last words of the server."""
     return "\n".join(LOG.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Progress:
+    """Repeats what the server says of its start (`loading ...`), without time, level and logger."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+
+    def show(self) -> None:
+        """Print the lines that are new; the settings are many, and the log has them."""
+        lines = LOG.read_text(errors="replace").splitlines()
+        for line in lines[self._shown :]:
+            said = line.partition(" rhapsode_server.main: ")[2]
+            if said and not said.startswith("settings:"):
+                console.print(f"  {said}", style="dim", highlight=False, markup=False)
+        self._shown = len(lines)
 
 
 @contextmanager
@@ -77,7 +93,7 @@ def is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
 
 def wait_ready(server: subprocess.Popen[bytes], port: int) -> float:
     """Seconds until the server said SERVING; SpeakFailed where it ended or took too long."""
-    began = time.monotonic()
+    began, progress = time.monotonic(), Progress()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while not is_serving(stub):
@@ -85,7 +101,9 @@ def wait_ready(server: subprocess.Popen[bytes], port: int) -> float:
                 raise SpeakFailed(f"The server ended with code {server.returncode}:\n{log_tail()}")
             if time.monotonic() - began > START_SECONDS:
                 raise SpeakFailed(f"The server was not ready after {START_SECONDS:.0f} s:\n{log_tail()}")
+            progress.show()
             time.sleep(0.05)
+    progress.show()
     return time.monotonic() - began
 
 
@@ -113,12 +131,13 @@ def speak(model: str, text: str, out: Path) -> None:
     """All of it, with progress."""
     port = free_port()
     with running_server(model, port) as server:
-        with console.status(f"starting the server with the voice {model} ..."):
+        console.print(f"Starting the server with the model {model}; its log is {LOG}.")
+        with console.status("starting"):
             seconds = wait_ready(server, port)
-        console.print(f"server ready in {seconds:.1f} s (voice {model}, port {port}, log {LOG})")
+        console.print(f"Ready after {seconds:.1f} s.")
         say(port, text, out)
     if not play(out):
-        console.print(f"no sound device here: listen to {out}")
+        console.print(f"There is no sound device here: listen to {out}.", highlight=False)
 
 
 def main() -> int:
