@@ -16,6 +16,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,9 @@ OPTIONS = "model.options."
 FILE_VARIABLE = "RHAPSODE_CONFIG"
 """Names the settings file; not a setting itself."""
 
-_CLIENT_VARIABLES = frozenset({FILE_VARIABLE, "RHAPSODE_TARGET", "RHAPSODE_VOICE", "RHAPSODE_API_KEY"})
+_CLIENT_VARIABLES = frozenset(
+    {FILE_VARIABLE, "RHAPSODE_SERVER", "RHAPSODE_API_KEY", "RHAPSODE_TLS", "RHAPSODE_CA"}
+)
 """Variables of the light client and of the container, which may share our environment."""
 
 _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
@@ -189,6 +192,7 @@ def shown(settings: Settings) -> dict[str, object]:
     return dict(_leaves(settings))
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The dotted name of every setting."""
     return tuple(name for name, _ in _leaves(Settings()))

@@ -14,7 +14,6 @@ from typing import Any
 import grpc
 import pytest
 from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
-
 from rhapsode_server.config import Settings
 from rhapsode_server.config import load as load_settings
 from rhapsode_server.engine.observer import SequenceEvent, StepEvent
@@ -117,7 +116,8 @@ async def house(
         ready.cancel()
         await running
     async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
-        yield House(serving, witness, channel, service_pb2_grpc.SpeechSynthesisServiceStub(channel))
+        stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
+        yield House(serving, witness, channel, stub)
     serving.stop()
     assert await running == 0
 

@@ -1,0 +1,136 @@
+"""Protobuf <-> core: every value of every enum, both ways."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from rhapsode.tts.v1 import audio_pb2, synthesis_pb2
+from rhapsode_server.core import (
+    AudioFormat,
+    Encoding,
+    FinishReason,
+    Priority,
+    Request,
+    SamplingParams,
+    Voice,
+)
+from rhapsode_server.errors import FormatUnsupported, InvalidRequest
+from rhapsode_server.rpc import convert
+from rhapsode_server.synthesizer import Audio, Done, SpokenWord, Started, Terms, Timings, Usage
+
+VOICE = Voice("alto", "toy", ("en",), 16_000)
+ASKED = Request("r-1", "Hello.", "alto", seed=2**64 - 1)
+
+
+def test_what_is_absent_is_the_default() -> None:
+    request = convert.request(synthesis_pb2.SynthesizeRequest(text="Hi"), "drawn")
+    assert request == Request("drawn", "Hi", "", seed=request.seed)
+    assert convert.terms(synthesis_pb2.SynthesizeRequest(), None) == Terms()
+
+
+def test_a_seed_is_drawn_anew_for_each_request() -> None:
+    seeds = {convert.request(synthesis_pb2.SynthesizeRequest(), "r").seed for _ in range(20)}
+    assert len(seeds) > 10
+
+
+def test_everything_that_is_set_arrives() -> None:
+    message = synthesis_pb2.SynthesizeRequest(
+        text="Hi",
+        voice="bass",
+        audio_format=audio_pb2.AudioFormat(encoding="AUDIO_ENCODING_MULAW", sample_rate_hz=8000),
+        speed=1.5,
+        seed=0,
+        language="en-GB",
+        instruction="softly",
+        sampling=synthesis_pb2.SamplingParams(temperature=0.0, top_k=3, top_p=0.5, repetition_penalty=1.25),
+        priority="PRIORITY_HIGH",
+        max_ttfa=Duration(nanos=250_000_000),
+        request_id="mine",
+    )
+    assert convert.request(message, "drawn") == Request(
+        request_id="mine",
+        text="Hi",
+        voice="bass",
+        audio=AudioFormat(Encoding.MULAW, 8000),
+        speed=1.5,
+        seed=0,
+        language="en-GB",
+        instruction="softly",
+        sampling=SamplingParams(0.0, 3, 0.5, 1.25),
+        priority=Priority.HIGH,
+    )
+    assert convert.terms(message, 3.0) == Terms(3.0, 0.25)
+
+
+@pytest.mark.parametrize("number", audio_pb2.AudioEncoding.values())
+def test_every_encoding_of_the_wire_is_known(number: int) -> None:
+    known = convert.audio_format(audio_pb2.AudioFormat(encoding=number)).encoding  # type: ignore[arg-type]
+    said = convert.started(Started(VOICE, AudioFormat(known, 8000), 0.0, None), ASKED, "toy", "")
+    assert said.audio_format.encoding == (number or audio_pb2.AUDIO_ENCODING_PCM_S16LE)
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_every_encoding_of_ours_has_a_number(encoding: Encoding) -> None:
+    said = convert.started(Started(VOICE, AudioFormat(encoding, 8000), 0.0, None), ASKED, "toy", "")
+    assert convert.audio_format(said.audio_format).encoding is encoding
+
+
+def test_numbers_from_the_future_are_refused_by_field() -> None:
+    with pytest.raises(FormatUnsupported, match="AUDIO_ENCODING_OGG_OPUS") as caught:
+        convert.audio_format(audio_pb2.AudioFormat(encoding=99))  # type: ignore[arg-type]
+    assert caught.value.field == "audio_format.encoding"
+    with pytest.raises(InvalidRequest) as refused:
+        convert.priority(9)
+    assert refused.value.field == "priority"
+
+
+@pytest.mark.parametrize("number", synthesis_pb2.Priority.values())
+def test_every_priority_is_known(number: int) -> None:
+    name = synthesis_pb2.Priority.Name(number).removeprefix("PRIORITY_")
+    assert convert.priority(number).name == name.replace("UNSPECIFIED", "NORMAL")
+
+
+@pytest.mark.parametrize("reason", FinishReason)
+def test_every_finish_reason_has_a_number(reason: FinishReason) -> None:
+    said = convert.done(Done(reason, Usage(1, 2, 3, 4), Timings()))
+    assert synthesis_pb2.FinishReason.Name(said.finish_reason) == f"FINISH_REASON_{reason.name}"
+
+
+@pytest.mark.parametrize("longest", [Duration(), Duration(seconds=-1), Duration(nanos=-1)])
+def test_a_wait_of_nothing_is_refused(longest: Duration) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        convert.terms(synthesis_pb2.SynthesizeRequest(max_ttfa=longest), None)
+    assert caught.value.field == "max_ttfa"
+
+
+def test_events_become_messages() -> None:
+    word = SpokenWord("20%", 3, 6, 100, 200, exact=False)
+    audio = convert.response(Audio(b"\x01", 2, 90, 10, (word,)), ASKED, "toy", "").audio
+    assert (audio.data, audio.seq, audio.start_sample, audio.sample_count) == (b"\x01", 2, 90, 10)
+    assert audio.words[0] == audio_pb2.Word(
+        text="20%", char_start=3, char_end=6, start_sample=100, end_sample=200, exact=False
+    )
+    started = convert.response(Started(VOICE, AudioFormat(), 0.5, None), ASKED, "toy", "abc").started
+    assert (started.request_id, started.seed, started.trace_id) == ("r-1", 2**64 - 1, "abc")
+    assert started.queue_time.ToMilliseconds() == 500
+    assert not started.HasField("estimated_first_audio")
+
+
+def test_times_and_counts_arrive_under_their_names() -> None:
+    spent = Timings(*(float(number) for number in range(1, 10)))
+    said = convert.timings(spent)
+    for field in fields(Timings):
+        assert convert.seconds(getattr(said, field.name)) == getattr(spent, field.name), field.name
+    assert not convert.timings(Timings()).HasField("first_audio")
+    used = convert.usage(Usage(characters=1, delivered=2, generated=3, frames=4))
+    assert (used.characters, used.delivered_samples, used.generated_samples, used.frames) == (1, 2, 3, 4)
+
+
+def test_a_voice_is_listed_whole() -> None:
+    voice = Voice("alto", "toy", ("en", "de"), 16_000, "A tone.", True, 220.0, {"style": "plain"})
+    said = convert.voice(voice)
+    assert (said.name, said.model, list(said.languages)) == ("alto", "toy", ["en", "de"])
+    assert (said.sample_rate_hz, said.description, said.is_default) == (16_000, "A tone.", True)
+    assert dict(said.labels) == {"style": "plain"}
