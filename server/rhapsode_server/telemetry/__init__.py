@@ -9,7 +9,7 @@ How the composition root uses it (each object is there and harmless when telemet
     engine = Engine(model, engine_settings, observer=telemetry.observer)
     synthesizer = Synthesizer(engine, desk, manner, recorder=telemetry.recorder)
     ...warm up...
-    telemetry.start(model.name, engine.load, engine.heartbeat_age)     # on the event loop; forgets the warm-up
+    telemetry.start(model.name, engine.load, engine.heartbeat_age)      # on the loop; forgets the warm-up
     ...
     telemetry.cutting()                                     # when what still runs is about to be cancelled
     await telemetry.shutdown(5.0)                           # last of all, after the engine has stopped

@@ -1,0 +1,62 @@
+"""The standard variables: what is asked for, what is refused, and off by default."""
+
+from __future__ import annotations
+
+import pytest
+from rhapsode_server.errors import ConfigError
+from rhapsode_server.telemetry.export import Wanted, wanted
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, Wanted()),
+        ({ENDPOINT: "http://c:4317"}, Wanted("grpc", "grpc")),
+        ({ENDPOINT: "http://c:4317", "OTEL_SDK_DISABLED": "true"}, Wanted()),
+        ({ENDPOINT: ""}, Wanted()),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4317"}, Wanted("grpc")),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4317"}, Wanted("", "grpc")),
+        ({ENDPOINT: "http://c", "OTEL_TRACES_EXPORTER": "none"}, Wanted("", "grpc")),
+        (
+            {ENDPOINT: "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            Wanted("http/protobuf", "http/protobuf"),
+        ),
+        ({"OTEL_METRICS_EXPORTER": "prometheus"}, Wanted(prometheus=("localhost", 9464))),
+        (
+            {
+                ENDPOINT: "http://c",
+                "OTEL_METRICS_EXPORTER": "otlp, prometheus",
+                "OTEL_EXPORTER_PROMETHEUS_HOST": "::",
+                "OTEL_EXPORTER_PROMETHEUS_PORT": "9000",
+            },
+            Wanted("grpc", "grpc", ("::", 9000)),
+        ),
+        (
+            {ENDPOINT: "http://c", "OTEL_METRICS_EXPORTER": "prometheus"},
+            Wanted("grpc", "", ("localhost", 9464)),
+        ),
+    ],
+)
+def test_what_the_environment_asks_for(environ: dict[str, str], expected: Wanted) -> None:
+    assert wanted(environ) == expected
+    assert bool(expected) == (expected != Wanted())
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER"),
+        ({"OTEL_METRICS_EXPORTER": "console"}, "OTEL_METRICS_EXPORTER"),
+        ({ENDPOINT: "http://c", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP"),
+        (
+            {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "http"},
+            "OTEL_EXPORTER_PROMETHEUS_PORT",
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_name(environ: dict[str, str], names: str) -> None:
+    with pytest.raises(ConfigError, match=names) as refused:
+        wanted(environ)
+    assert "Use " in refused.value.message
