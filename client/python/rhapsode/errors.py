@@ -166,7 +166,12 @@ def from_rpc(error: Any, target: str, begun: bool = False) -> RhapsodeError:
         return ServerUnreachable(said, facts=facts)
     if code == "UNIMPLEMENTED" and not facts.from_server:
         return Unsupported(_foreign(target), facts=facts)
-    return _KINDS.get(code, ServerFailed)(words or _wordless(code, target), code=code, facts=facts)
+    return kind_of(code)(words or _wordless(code, target), code=code, facts=facts)
+
+
+def kind_of(code: str) -> type[RhapsodeError]:
+    """The class of errors with that gRPC status."""
+    return _KINDS.get(code, ServerFailed)
 
 
 def _unreachable(words: str, target: str) -> str:

@@ -58,12 +58,14 @@ def show_speech(console: Console, stream: SpeechStream) -> None:
         f" {found.sound:.2f} s of sound in {found.elapsed:.2f} s,"
         f" real-time factor {found.real_time_factor:.2f}.",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(
         f"Voice {info.voice} ({info.model}), {info.encoding} at {info.sample_rate} Hz, seed {info.seed}"
         + (f", trace {info.trace_id}" if info.trace_id else ""),
         style="dim",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(timeline(stream.result.timings))
 

@@ -122,7 +122,9 @@ def _why_silent(job: Job, console: Console) -> bool:
     try:
         find_device()
     except NoSoundDevice as error:
-        console.print(f"{error} Use --out FILE to keep the sound.", highlight=False, markup=False)
+        console.print(
+            f"{error} Use --out FILE to keep the sound.", highlight=False, markup=False, soft_wrap=True
+        )
         return True
     return False
 
@@ -147,9 +149,9 @@ def _show(job: Job, stream: SpeechStream, sink: Sink, console: Console) -> None:
         return
     show_speech(console, stream)
     if isinstance(sink, Player) and sink.underruns:
-        console.print(f"The sound ran dry {sink.underruns} times.", style="yellow", highlight=False)
+        console.print(f"The sound ran dry {sink.underruns} times.", style="yellow", soft_wrap=True)
     if isinstance(sink, AudioFile):
-        console.print(f"Wrote {sink.path}", highlight=False, markup=False)
+        console.print(f"Wrote {sink.path}", markup=False, soft_wrap=True)
 
 
 class _StandardOutput:

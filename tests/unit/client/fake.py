@@ -137,10 +137,11 @@ class Fake(service_pb2_grpc.SpeechSynthesisServiceServicer):
         self.gone.wait(30)
 
 
-def serve(fake: Fake) -> tuple[grpc.Server, str]:
+def serve(fake: Fake, secrets: Any = None) -> tuple[grpc.Server, str]:
     """Start a server for `fake` on a port that is free; gives the server and its address."""
     server = grpc.server(ThreadPoolExecutor(4))
     service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(fake, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0")
+    here = "127.0.0.1:0"
+    port = server.add_secure_port(here, secrets) if secrets else server.add_insecure_port(here)
     server.start()
     return server, f"127.0.0.1:{port}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import rhapsode
+from rhapsode import Tls
 from rhapsode.speech import SpeechOptions
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
@@ -19,14 +21,19 @@ from tests.unit.client.fake import RATE, Fake, audio, done, refuse, serve, start
 SOUND = b"\x01\x00" * 100 + b"\x02\x00" * 50
 
 
-def hear(target: str, asynchronous: bool, text: str = "Hello", **options: Any) -> tuple[Any, list[Any]]:
+def hear(
+    target: str, asynchronous: bool, text: str = "Hello", tls: Tls | bool = False, **options: Any
+) -> tuple[Any, list[Any]]:
     """Speak with either client; the finished stream and its chunks."""
     if not asynchronous:
-        with rhapsode.Client(target) as client, client.synthesize(text, **options) as stream:
+        with rhapsode.Client(target, tls=tls) as client, client.synthesize(text, **options) as stream:
             return stream, list(stream)
 
     async def run() -> tuple[Any, list[Any]]:
-        async with rhapsode.AsyncClient(target) as client, client.synthesize(text, **options) as stream:
+        async with (
+            rhapsode.AsyncClient(target, tls=tls) as client,
+            client.synthesize(text, **options) as stream,
+        ):
             return stream, [chunk async for chunk in stream]
 
     return asyncio.run(run())
@@ -264,6 +271,37 @@ def test_tls_to_a_plain_server_says_so(target: str) -> None:
         pytest.raises(rhapsode.ServerUnreachable, match="TLS failed"),
     ):
         client.voices()
+
+
+def certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
+    """A key and a certificate for 127.0.0.1 that vouches for itself."""
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    named = ["-days", "2", "-subj", "/CN=rhapsode", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [openssl, *asked, *named, "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, cert
+
+
+def test_tls_both_ways(fake: Fake, tool: Callable[[str], str], tmp_path: Path, asynchronous: bool) -> None:
+    """The client trusts the file it was given, shows its own certificate, and is refused without."""
+    key, cert = certificate(tool("openssl"), tmp_path)
+    pair = [(key.read_bytes(), cert.read_bytes())]
+    secrets = grpc.ssl_server_credentials(pair, cert.read_bytes(), require_client_auth=True)
+    server, address = serve(fake, secrets)
+    try:
+        tls = rhapsode.Tls(ca=cert, certificate=cert, key=key)
+        assert hear(address, asynchronous, tls=tls)[0].result.complete
+        for wrong in (rhapsode.Tls(ca=cert), True):
+            with pytest.raises(rhapsode.ServerUnreachable):
+                hear(address, asynchronous, tls=wrong)
+    finally:
+        server.stop(0).wait()
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.pem"):
+        rhapsode.Client(tls=rhapsode.Tls(ca=tmp_path / "none.pem"))
 
 
 def test_a_server_of_another_kind(asynchronous: bool) -> None:
