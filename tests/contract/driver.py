@@ -11,7 +11,7 @@ from rhapsode_server.engine.runner import Runner
 from rhapsode_server.engine.scheduler import Limits, Scheduler
 from rhapsode_server.engine.sequence import Sequence, Stamps, Status
 from rhapsode_server.engine.slots import Slots
-from rhapsode_server.models.base import Prompt, SpeechModel
+from rhapsode_server.models.base import Primed, Prompt, SpeechModel
 
 Wave = NDArray[np.float32]
 BeforeStep = Callable[["Driver", int], None]
@@ -92,5 +92,7 @@ def offline(model: SpeechModel, prompt: Prompt) -> Wave:
                 break
         sound = vocoder.new_state(1)
         vocoder.reset(sound, [0])
+        if isinstance(vocoder, Primed):
+            vocoder.prime(sound, [0], [prompt])
         whole = Window(0, 0, len(frames), len(frames), True)
         return vocoder.vocode(sound, [0], [torch.stack(frames)], [whole])[0].float().cpu().numpy()

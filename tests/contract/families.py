@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rhapsode_server.core import Piece, Voice, Word
 from rhapsode_server.models.base import Prompt, SpeechModel, Utterance
+from rhapsode_server.models.qwen3_tts.config import Kind
 
 SENTENCES = (
     "yes",
@@ -71,4 +72,22 @@ def toy(folder: Path) -> SpeechModel:
     return toy.load()
 
 
-FAMILIES = [Family("toy", toy)]
+def qwen3_tts(kind: Kind) -> Callable[[Path], SpeechModel]:
+    """A random checkpoint of that kind, small, ending about every tenth frame."""
+
+    def build(folder: Path) -> SpeechModel:
+        from rhapsode_server.models import qwen3_tts
+        from rhapsode_server.models.qwen3_tts.geometry import GEOMETRIES
+        from rhapsode_server.models.qwen3_tts.random_checkpoint import write_checkpoint
+
+        write_checkpoint(folder, GEOMETRIES["tiny"], kind, end_chance=0.1)
+        return qwen3_tts.load(str(folder), positions=512)
+
+    return build
+
+
+FAMILIES = [
+    Family("toy", toy),
+    Family("qwen3_tts, presets", qwen3_tts("custom_voice"), continuous=False),
+    Family("qwen3_tts, designed", qwen3_tts("voice_design"), continuous=False),
+]

@@ -22,7 +22,7 @@ from torch import Tensor
 from rhapsode_server.core import Window, WordTime
 from rhapsode_server.engine.scheduler import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
-from rhapsode_server.models.base import Aligned, Prompt, SpeechModel
+from rhapsode_server.models.base import Aligned, Primed, Prompt, SpeechModel
 
 Wave = NDArray[np.float32]
 X = TypeVar("X")
@@ -114,9 +114,11 @@ class Runner:
         return {seq: wave for (seq, _), wave in zip(part, np.split(whole, ends), strict=True)}
 
     def _prefill(self, part: Many[tuple[Sequence, Prompt]]) -> None:
-        slots = [seq.row for seq, _ in part]
+        slots, prompts = [seq.row for seq, _ in part], [prompt for _, prompt in part]
         self.model.vocoder.reset(self._vocoder_state, slots)
-        self.model.acoustic.prefill(self._acoustic_state, slots, [prompt for _, prompt in part])
+        if isinstance(self.model.vocoder, Primed):
+            self.model.vocoder.prime(self._vocoder_state, slots, prompts)
+        self.model.acoustic.prefill(self._acoustic_state, slots, prompts)
 
     def _decode(self, part: Many[Work[None]]) -> dict[Sequence, tuple[bool, bool, bool]]:
         sequences = [seq for seq, _ in part]

@@ -146,6 +146,15 @@ class Vocoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Primed(Protocol):
+    """A vocoder whose rows may go on from sound that was there before the first frame (a voice's clip)."""
+
+    def prime(self, state: State, slots: list[int], prompts: Sequence[Prompt]) -> None:
+        """Let rows that were just reset go on from what their prompts carry, where they carry anything."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechModel:
     """One loaded checkpoint. `voices` maps names to voices; exactly one of them is the default."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from rhapsode_server.models.qwen3_tts.codec import Codec
 from rhapsode_server.models.qwen3_tts.config import CodecConfig
-from rhapsode_server.models.qwen3_tts.weights import Source, Tensors, decoder_sources, fill
+from rhapsode_server.models.qwen3_tts.weights import Source, Store, Tensors, decoder_sources, fill
 
 USAGE_FLOOR = 1e-5
 SNAKE_FLOOR = 1e-9
@@ -47,14 +47,14 @@ def _source(name: str) -> Source:
 def _tables(config: CodecConfig) -> Source:
     """One table of final vectors [codebooks * size, dim]: each is projected here, not after the sum."""
 
-    def build(tensors: Tensors) -> Tensor:
+    def build(tensors: Store) -> Tensor:
         groups = [("rvq_first", 1), ("rvq_rest", config.codebooks - 1)]
         return torch.cat([_table(tensors, group, index) for group, count in groups for index in range(count)])
 
     return build
 
 
-def _table(tensors: Tensors, group: str, index: int) -> Tensor:
+def _table(tensors: Store, group: str, index: int) -> Tensor:
     """Centroids are running sums over running counts; each group has a projection of its own."""
     stored = f"decoder.quantizer.{group}"
     book = f"{stored}.vq.layers.{index}._codebook"

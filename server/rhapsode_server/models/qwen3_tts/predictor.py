@@ -15,7 +15,7 @@ from rhapsode_server.layers.decoder import Decoder
 from rhapsode_server.layers.kv_cache import Scratch
 from rhapsode_server.models.qwen3_tts.config import TalkerConfig
 from rhapsode_server.models.qwen3_tts.talker import Embeddings
-from rhapsode_server.models.qwen3_tts.weights import Source, Tensors, decoder_sources, fill
+from rhapsode_server.models.qwen3_tts.weights import Source, Store, decoder_sources, fill
 
 Choose = Callable[[int, Tensor], Tensor]
 """(codebook, logits [B, codebook_size]) -> codes [B]."""
@@ -59,7 +59,7 @@ class Predictor(nn.Module):
         return narrow
 
 
-def load_predictor(config: TalkerConfig, tensors: Tensors) -> Predictor:
+def load_predictor(config: TalkerConfig, tensors: Store) -> Predictor:
     """Read it from the main file of a checkpoint. Raises errors.ModelUnusable."""
     with torch.device("meta"):
         predictor = Predictor(config)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from rhapsode_server.layers.decoder import Decoder
 from rhapsode_server.models.qwen3_tts.config import TalkerConfig
-from rhapsode_server.models.qwen3_tts.weights import Source, Tensors, decoder_sources, fill, stack
+from rhapsode_server.models.qwen3_tts.weights import Source, Store, decoder_sources, fill, stack
 
 
 class Embeddings(nn.Module):
@@ -68,7 +68,7 @@ class Talker(nn.Module):
         self.head = nn.Linear(config.decoder.hidden, config.vocab, bias=False)
 
 
-def load_talker(config: TalkerConfig, tensors: Tensors) -> tuple[Talker, Embeddings]:
+def load_talker(config: TalkerConfig, tensors: Store) -> tuple[Talker, Embeddings]:
     """Read both from the main file of a checkpoint. Raises errors.ModelUnusable."""
     with torch.device("meta"):
         talker, embeddings = Talker(config), Embeddings(config)

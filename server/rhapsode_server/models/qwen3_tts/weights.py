@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,7 +20,7 @@ from rhapsode_server.errors import ModelUnusable
 PATTERNS = ["*.json", "*.safetensors", "merges.txt", "speech_tokenizer/*"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-Source = str | Callable[["Tensors"], Tensor]
+Source = str | Callable[["Store"], Tensor]
 """The name of a tensor in the file, or how to make a parameter out of several."""
 
 
@@ -44,6 +44,20 @@ def locate(source: str) -> Path:
             f"The checkpoint {source!r} could not be downloaded ({type(error).__name__}). "
             "Check the name and the network, or give a local folder."
         ) from None
+
+
+class Store(Protocol):
+    """Tensors by name; `path` is what errors call them by."""
+
+    path: Path
+
+    def take(self, name: str) -> Tensor:
+        """The tensor called `name`."""
+        ...
+
+    def stacked(self, *names: str) -> Tensor:
+        """Several tensors, one below the other."""
+        ...
 
 
 class Tensors:
@@ -72,15 +86,8 @@ class Tensors:
         """Several tensors, one below the other."""
         return torch.cat([self.take(name) for name in names])
 
-    def dtype_of(self, name: str) -> torch.dtype:
-        """How the file stores `name`."""
-        if name not in self.names:
-            raise ModelUnusable(f"{self.path} lacks the tensor {name}. Use an unmodified checkpoint.")
-        dtype: torch.dtype = self._file.get_tensor(name).dtype
-        return dtype
 
-
-def fill(module: nn.Module, tensors: Tensors, sources: Mapping[str, Source]) -> None:
+def fill(module: nn.Module, tensors: Store, sources: Mapping[str, Source]) -> None:
     """Give every parameter of `module` its tensor: `sources` maps parameter names to where they come from.
 
     Raises errors.ModelUnusable for a tensor that is missing or has another shape than the config implies.
@@ -132,7 +139,7 @@ def stack(*names: str) -> Source:
 
 
 def _qk_norm(stored: str, heads: int, kv_heads: int) -> Source:
-    def both(tensors: Tensors) -> Tensor:
+    def both(tensors: Store) -> Tensor:
         query, key = tensors.take(f"{stored}q_norm.weight"), tensors.take(f"{stored}k_norm.weight")
         return torch.cat((query.expand(heads, 1, -1), key.expand(kv_heads, 1, -1)))
 
