@@ -32,7 +32,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         self.target = target
-        self._api_key = api_key
+        self._key = channel.authorization(api_key)
         self._timeout = timeout
         self._secrets = channel.credentials(tls)
 
@@ -54,14 +54,14 @@ class AsyncClient:
         """Begin to speak `text`; not a coroutine. See `Client.synthesize`."""
         request = wire.request(text, options)
         limit = self._timeout if timeout is None else timeout
-        call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._api_key))
+        call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return AsyncSpeechStream(call, self.target)
 
     async def voices(self, language: str = "") -> list[Voice]:
         """The voices of the server, only those that speak `language` where it is given."""
         request = voice_pb2.ListVoicesRequest(language=language)
         limit = self._timeout or channel.LIST_TIMEOUT
-        sent = channel.metadata(self._api_key)
+        sent = channel.metadata(self._key)
         try:
             answer = await self._stub.ListVoices(request, timeout=limit, metadata=sent)
         except grpc.RpcError as error:

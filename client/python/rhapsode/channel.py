@@ -14,6 +14,8 @@ from typing import Any
 
 import grpc
 
+from rhapsode.errors import Unauthenticated
+
 DEFAULT_TARGET = "localhost:50051"
 SERVICE = "rhapsode.tts.v1.SpeechSynthesisService"
 LIST_TIMEOUT = 10.0
@@ -90,10 +92,20 @@ def _content(path: Path | str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def metadata(api_key: str | None) -> Metadata:
+def authorization(api_key: str | None) -> Metadata:
+    """The key as metadata, without the blanks and line ends that come with files and shells.
+
+    Raises Unauthenticated for a key that cannot be sent; gRPC would say only that something is invalid.
+    """
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise Unauthenticated("The API key has characters that no key has. See where it was copied from.")
+    return (("authorization", f"Bearer {key}"),) if key else ()
+
+
+def metadata(authorization: Metadata) -> Metadata:
     """What goes with a call: the key, and the caller's trace where there is one."""
-    key = (("authorization", f"Bearer {api_key}"),) if api_key else ()
-    return key + _trace()
+    return authorization + _trace()
 
 
 def _trace() -> Metadata:

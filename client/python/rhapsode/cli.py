@@ -146,12 +146,12 @@ def _given(**options: Any) -> SpeechOptions:
 
 
 def connect(server: str, tls: bool, ca: Path | None, timeout: float | None) -> Client:
-    """A client for that server."""
-    from rhapsode.channel import Tls
+    """A client for that server; an empty address, as an empty variable gives it, is the usual one."""
+    from rhapsode.channel import DEFAULT_TARGET, Tls
     from rhapsode.client import Client
 
     secrets: Tls | bool = Tls(ca=ca) if ca else tls
-    return Client(server, tls=secrets, api_key=os.environ.get(KEY), timeout=timeout)
+    return Client(server or DEFAULT_TARGET, tls=secrets, api_key=os.environ.get(KEY), timeout=timeout)
 
 
 plugins.add_to(app)

@@ -38,7 +38,7 @@ class Client:
         timeout: float | None = None,
     ) -> None:
         self.target = target
-        self._api_key = api_key
+        self._key = channel.authorization(api_key)
         self._timeout = timeout
         secrets = channel.credentials(tls)
         settings = channel.options()
@@ -59,7 +59,7 @@ class Client:
         """
         request = wire.request(text, options)
         limit = self._timeout if timeout is None else timeout
-        call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._api_key))
+        call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return SpeechStream(call, self.target)
 
     def voices(self, language: str = "") -> list[Voice]:
@@ -67,7 +67,7 @@ class Client:
         request = voice_pb2.ListVoicesRequest(language=language)
         limit = self._timeout or channel.LIST_TIMEOUT
         try:
-            answer = self._stub.ListVoices(request, timeout=limit, metadata=channel.metadata(self._api_key))
+            answer = self._stub.ListVoices(request, timeout=limit, metadata=channel.metadata(self._key))
         except grpc.RpcError as error:
             raise from_rpc(error, self.target) from error
         return [wire.voice(voice) for voice in answer.voices]

@@ -416,11 +416,24 @@ def test_voices(fake: Fake, target: str, asynchronous: bool) -> None:
 
 
 def test_the_key_goes_with_every_call(fake: Fake, target: str) -> None:
-    with rhapsode.Client(target, api_key="s3cret") as client:
+    with rhapsode.Client(target, api_key=" s3cret\n") as client:
         client.voices()
         client.synthesize("Hello").read()
     assert [sent["authorization"] for sent in fake.metadata] == ["Bearer s3cret"] * 2
     assert fake.metadata[0]["user-agent"].startswith("rhapsode-python/")
+
+
+@pytest.mark.parametrize("key", ["s3crét", "s3c\nret"])
+@pytest.mark.parametrize("kind", [rhapsode.Client, rhapsode.AsyncClient])
+def test_a_key_that_cannot_be_sent_is_not_shown(key: str, kind: type[rhapsode.Client]) -> None:
+    with pytest.raises(rhapsode.Unauthenticated) as caught:
+        kind(api_key=key)
+    assert "s3c" not in str(caught.value)
+
+
+def test_a_text_that_is_too_large(target: str, asynchronous: bool) -> None:
+    with pytest.raises(rhapsode.InvalidRequest, match="too large"):
+        hear(target, asynchronous, "x" * 5_000_000)
 
 
 def test_the_callers_trace_goes_with_the_call(fake: Fake, target: str, asynchronous: bool) -> None:

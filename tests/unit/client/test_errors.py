@@ -72,6 +72,13 @@ def test_a_server_that_says_it_is_leaving_is_not_unreachable() -> None:
     assert (str(error), error.reason) == ("Leaving.", "DRAINING")
 
 
+def test_a_message_that_is_too_large_is_no_full_server() -> None:
+    words = "CLIENT: Received message larger than max (5000009 vs. 4194304)"
+    error = from_rpc(Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, words), "here:1")
+    assert isinstance(error, rhapsode.InvalidRequest)
+    assert "too large" in str(error)
+
+
 @pytest.mark.parametrize("trailing", [details(14, "proxy.example"), details(8), ((KEY, b"\xff\xff"),)])
 def test_details_of_others_are_not_believed(trailing: tuple[tuple[str, str | bytes], ...]) -> None:
     """A proxy's details, details of another status, and no details at all: nobody of ours answered."""
