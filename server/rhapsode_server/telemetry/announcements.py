@@ -65,10 +65,6 @@ class Announcements:
         """The oldest one, if any."""
         return self._waiting.popleft() if self._waiting else None
 
-    def forget(self) -> None:
-        """Drop all that waits."""
-        self._waiting.clear()
-
     def _keep(self, announcement: Announcement) -> None:
         """deque.append is atomic; the count of the lost may be short by one when two threads lose at once."""
         if len(self._waiting) == self._waiting.maxlen:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -14,7 +15,7 @@ from opentelemetry.context import Context
 
 from rhapsode_server.engine.observer import SILENT, Observer, StepEvent
 from rhapsode_server.synthesizer.events import UNRECORDED, Recorder
-from rhapsode_server.telemetry.announcements import Announcements, Ended
+from rhapsode_server.telemetry.announcements import Announcements, Ended, StageFailure
 from rhapsode_server.telemetry.call import SoundOf, current_ids, no_sound
 from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
 from rhapsode_server.telemetry.metrics import Load, Metrics
@@ -61,7 +62,9 @@ class Telemetry:
         return (self._listening.interceptor(sound_of),) if self._listening else ()
 
     def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
-        """Begin to look at what is announced, and forget what was: a warm-up. Once, on the event loop.
+        """Begin to look at what is announced. What began before is a warm-up and passed over.
+
+        Call it once, on the event loop, with time.monotonic as the engine's clock.
 
         `model` is the name that labels the metrics.
         """
@@ -93,16 +96,21 @@ class _Listening:
         self._steps = Steps(exporting.step_tracer, step_every)
         self._utterances = Utterances(exporting.tracer, self._steps)
         self._pump: asyncio.Task[None] | None = None
+        self._since = 0.0
+        self._ended = False
 
     def interceptor(self, sound_of: SoundOf) -> ServerInterceptor:
         return ServerInterceptor(self.exporting.tracer, self._metrics, sound_of, lambda: self.cutting)
 
     def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
-        self.announced.forget()
+        self._since = time.monotonic()
         self._metrics.watch(model, load, heartbeat_age)
         self._pump = asyncio.get_running_loop().create_task(self._listen())
 
     async def stop(self, deadline: float) -> bool:
+        if self._ended:
+            return True
+        self._ended = True
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait([self._pump])
@@ -125,20 +133,24 @@ class _Listening:
         while (announcement := self.announced.take()) is not None:
             if isinstance(announcement, Ended):
                 ended.append(announcement)
-                continue
-            if isinstance(announcement, StepEvent):
-                self._metrics.step(announcement)
-                self._steps.announced(announcement)
             else:
-                self._metrics.failed(announcement)
+                self._of_engine(announcement)
             handled += 1
             if handled % _AT_ONCE == 0:
                 await asyncio.sleep(0)
         for each in ended:
-            context: Context = self._utterances.ended(each)
-            self._metrics.utterance(each.report, context)
-            await asyncio.sleep(0)
+            if each.report.started >= self._since:
+                context: Context = self._utterances.ended(each)
+                self._metrics.utterance(each.report, context)
+                await asyncio.sleep(0)
         self._metrics.lost(self.announced.lost)
+
+    def _of_engine(self, announcement: StepEvent | StageFailure) -> None:
+        if isinstance(announcement, StageFailure):
+            self._metrics.failed(announcement)
+        elif announcement.started >= self._since:
+            self._metrics.step(announcement)
+            self._steps.announced(announcement)
 
 
 async def _on_a_thread(work: Callable[[], None], deadline: float) -> bool:

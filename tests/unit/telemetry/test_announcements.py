@@ -52,13 +52,6 @@ def test_nothing_is_lost_between_two_threads() -> None:
     assert (taken, announced.lost) == (5000, 0)
 
 
-def test_what_was_announced_can_be_forgotten() -> None:
-    announced = Announcements()
-    announced.step_done(step(1, 7))
-    announced.forget()
-    assert announced.take() is None
-
-
 def test_an_utterance_finds_the_call_it_belongs_to() -> None:
     announced, call = Announcements(), Call("m", 0.0, 0, Context(), single_request=True)
     token = CURRENT.set(call)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from rhapsode_server.errors import ConfigError
-from rhapsode_server.telemetry.export import Wanted, wanted
+from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -60,3 +62,9 @@ def test_what_cannot_be_had_is_refused_by_name(environ: dict[str, str], names: s
     with pytest.raises(ConfigError, match=names) as refused:
         wanted(environ)
     assert "Use " in refused.value.message
+
+
+def test_a_protocol_whose_package_is_not_installed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with pytest.raises(ConfigError, match="opentelemetry-exporter-otlp-proto-http"):
+        Exporting(Wanted(traces="http/protobuf"), "0")
