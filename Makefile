@@ -33,7 +33,7 @@ test: $(READY) ## the whole test suite, without a GPU and without a model hub
 
 .PHONY: test-slow
 test-slow: $(READY) ## what takes minutes
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=7200 $(PYTEST_ARGS)
 
 .PHONY: test-gpu
 test-gpu: $(READY) ## what needs a CUDA device

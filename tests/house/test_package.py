@@ -67,16 +67,17 @@ assert not heavy, heavy
 def test_a_plain_install_is_light(root: Path, tmp_path: Path) -> None:
     """`pip install .` in an environment of its own: no torch, and the command says what it can do."""
 
-    def run(*command: str | Path) -> str:
+    def run(*command: str | Path, code: int = 0) -> str:
         ran = subprocess.run([str(part) for part in command], cwd=tmp_path, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
 
     run(sys.executable, "-m", "venv", tmp_path / "env")
     python = tmp_path / "env" / "bin" / "python"
     run(python, "-m", "pip", "install", "--quiet", "-c", unhashed(root, tmp_path), root)
     run(python, "-c", CHECK)
     assert "say" in run(tmp_path / "env" / "bin" / "rhapsode", "--help")
+    assert "rhapsode[server]" in run(tmp_path / "env" / "bin" / "rhapsode", "serve", code=1)
 
 
 def unhashed(root: Path, folder: Path) -> Path:
