@@ -72,6 +72,21 @@ def toy(folder: Path) -> SpeechModel:
     return toy.load()
 
 
+def ion(folder: Path) -> SpeechModel:
+    """The weights that ship in the package; needs no folder."""
+    from rhapsode_server.models import ion
+
+    return ion.load()
+
+
+def noise_clip(path: Path, seconds: float, seed: int) -> None:
+    """A recording of nobody."""
+    import numpy as np
+    import soundfile
+
+    soundfile.write(path, np.random.default_rng(seed).normal(0.0, 0.1, int(24_000 * seconds)), 24_000)
+
+
 def qwen3_tts(kind: Kind) -> Callable[[Path], SpeechModel]:
     """A random checkpoint of that kind, small, ending about every tenth frame."""
 
@@ -81,13 +96,20 @@ def qwen3_tts(kind: Kind) -> Callable[[Path], SpeechModel]:
         from rhapsode_server.models.qwen3_tts.random_checkpoint import write_checkpoint
 
         write_checkpoint(folder, GEOMETRIES["tiny"], kind, end_chance=0.1)
-        return qwen3_tts.load(str(folder), positions=512)
+        voices = folder / "voices"
+        voices.mkdir()
+        (voices / "shown.txt").write_text("a calm voice, which says this", encoding="utf-8")
+        for name, seconds, seed in (("shown", 1.5, 1), ("vector", 1.1, 2)):
+            noise_clip(voices / f"{name}.wav", seconds, seed)
+        return qwen3_tts.load(str(folder), positions=512, voices=voices)
 
     return build
 
 
 FAMILIES = [
     Family("toy", toy),
+    Family("ion", ion, samples=False),
     Family("qwen3_tts, presets", qwen3_tts("custom_voice"), continuous=False),
     Family("qwen3_tts, designed", qwen3_tts("voice_design"), continuous=False),
+    Family("qwen3_tts, cloned", qwen3_tts("base"), continuous=False),
 ]

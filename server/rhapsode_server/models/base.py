@@ -155,6 +155,24 @@ class Primed(Protocol):
         ...
 
 
+class Cloner(Protocol):
+    """Makes voices from recordings. Safe to call from several worker threads."""
+
+    sample_rate: int
+    """Rate in Hz of the samples it wants."""
+
+    shortest: float
+    longest: float
+    """Seconds that a clip may last."""
+
+    def clone(self, name: str, samples: Tensor, transcript: str = "") -> Voice:
+        """The voice of a clip, float32 [N]; `transcript` is all that is said in it, or empty.
+
+        All that depends on the clip alone is computed here, once. Raises errors.InvalidRequest.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechModel:
     """One loaded checkpoint. `voices` maps names to voices; exactly one of them is the default."""
@@ -175,6 +193,8 @@ class SpeechModel:
     """Most frames shown to the vocoder in one step, so that first sounds never wait long; 0: no limit."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Facts worth printing at start: parameters, dtype, device, digest."""
+    cloner: Cloner | None = None
+    """Where voices can be made from recordings."""
 
     @property
     def sample_rate(self) -> int:

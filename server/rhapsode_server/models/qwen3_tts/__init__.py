@@ -9,19 +9,27 @@ from pathlib import Path
 
 import torch
 
-from rhapsode_server.core import Chunking
+from rhapsode_server.core import Chunking, Voice
 from rhapsode_server.errors import ConfigError
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.qwen3_tts.acoustic import QwenAcoustic
+from rhapsode_server.models.qwen3_tts.cloning import QwenCloner
 from rhapsode_server.models.qwen3_tts.codec_weights import load_codec
-from rhapsode_server.models.qwen3_tts.config import read_checkpoint
+from rhapsode_server.models.qwen3_tts.config import Checkpoint, read_checkpoint
 from rhapsode_server.models.qwen3_tts.frontend import SETTINGS, QwenFrontend
 from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import load_predictor
+from rhapsode_server.models.qwen3_tts.speaker_encoder import load_speaker_encoder
+from rhapsode_server.models.qwen3_tts.speech_encoder import load_speech_encoder
 from rhapsode_server.models.qwen3_tts.talker import load_talker
 from rhapsode_server.models.qwen3_tts.tokenizer import SplitPattern, TextTokenizer
 from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder, Seams
-from rhapsode_server.models.qwen3_tts.voices import designed_voices, preset_voices, with_default
+from rhapsode_server.models.qwen3_tts.voices import (
+    designed_voices,
+    plain_voice,
+    preset_voices,
+    with_default,
+)
 from rhapsode_server.models.qwen3_tts.weights import Tensors, locate
 
 FAMILY = "qwen3_tts"
@@ -57,31 +65,52 @@ def load(
     talker, embeddings = load_talker(checkpoint.talker, tensors)
     predictor = load_predictor(checkpoint.talker, tensors)
     codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
+    tokenizer = TextTokenizer(path, checkpoint.text, split)
     acoustic = QwenAcoustic(checkpoint, talker, predictor, embeddings, positions=positions, guards=guards)
     frontend = QwenFrontend(
         checkpoint,
-        TextTokenizer(path, checkpoint.text, split),
+        tokenizer,
         embeddings,
         positions=positions,
         frame_rate=acoustic.frame_rate,
         guards=guards,
         streaming=checkpoint.kind == "base" if streaming is None else streaming,
     )
+    vocoder = QwenVocoder(codec, chunking=CHUNKING, seams=seams)
     name = path.name if Path(source).is_dir() else source.rpartition("/")[2]
-    offered = preset_voices(checkpoint, name)
-    if checkpoint.kind == "voice_design":
-        offered = designed_voices(checkpoint, name, voices)
+    cloner = _cloner(checkpoint, name, tensors, tokenizer, vocoder)
     return SpeechModel(
         name=name,
         family=FAMILY,
         frontend=frontend,
         acoustic=acoustic,
-        vocoder=QwenVocoder(codec, chunking=CHUNKING, seams=seams),
-        voices=with_default(offered),
+        vocoder=vocoder,
+        voices=with_default(_voices(checkpoint, name, cloner, voices)),
         sampling=SETTINGS,
         positions=positions,
         details=_details(talker, predictor, embeddings, codec),
+        cloner=cloner,
     )
+
+
+def _cloner(
+    checkpoint: Checkpoint, name: str, tensors: Tensors, tokenizer: TextTokenizer, vocoder: QwenVocoder
+) -> QwenCloner | None:
+    """What makes voices from clips, for the checkpoints that have the encoders for it."""
+    if checkpoint.speaker is None or checkpoint.speech_encoder is None:
+        return None
+    device = str(vocoder.codec.tables.device)
+    speech = load_speech_encoder(checkpoint.speech_encoder, checkpoint.path / "speech_tokenizer", device)
+    speaker = load_speaker_encoder(checkpoint.speaker, tensors)
+    return QwenCloner(checkpoint, name, speaker=speaker, speech=speech, tokenizer=tokenizer, vocoder=vocoder)
+
+
+def _voices(checkpoint: Checkpoint, name: str, cloner: QwenCloner | None, folder: Path | None) -> list[Voice]:
+    if checkpoint.kind == "voice_design":
+        return designed_voices(checkpoint, name, folder)
+    if cloner is None:
+        return preset_voices(checkpoint, name)  # a folder has nothing to add to trained speakers
+    return (cloner.read_folder(folder) if folder else []) or [plain_voice(checkpoint, name)]
 
 
 def _dtype(name: str | None, device: str) -> torch.dtype:

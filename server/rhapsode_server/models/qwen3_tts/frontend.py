@@ -23,8 +23,8 @@ from rhapsode_server.models.qwen3_tts.languages import language_name
 from rhapsode_server.models.qwen3_tts.layout import Layouter, Speech, Tracks
 from rhapsode_server.models.qwen3_tts.talker import Embeddings
 from rhapsode_server.models.qwen3_tts.tokenizer import TextTokenizer
+from rhapsode_server.models.qwen3_tts.voices import LONGEST_INSTRUCTION
 
-LONGEST_INSTRUCTION = 1000
 SETTINGS = ("temperature", "top_k", "top_p", "repetition_penalty")
 
 

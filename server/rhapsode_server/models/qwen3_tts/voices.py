@@ -16,6 +16,10 @@ from rhapsode_server.models.qwen3_tts.conditioning import Conditioning
 from rhapsode_server.models.qwen3_tts.config import Checkpoint
 from rhapsode_server.models.qwen3_tts.languages import language_codes
 
+LONGEST_INSTRUCTION = 1000
+"""Characters of a description and an instruction together."""
+PLAIN = "plain"
+"""The voice of a Base checkpoint without any clip: no speaker is laid out, and the model finds one itself."""
 DESIGNED = "designed"
 """The voice of a design checkpoint that has no description of its own: the instruction is all."""
 
@@ -32,14 +36,22 @@ def preset_voices(checkpoint: Checkpoint, model: str) -> list[Voice]:
 def designed_voices(checkpoint: Checkpoint, model: str, folder: Path | None) -> list[Voice]:
     """The nameless voice, and one voice for each NAME.txt in `folder`, which holds its description.
 
-    Raises errors.ConfigError for a file that is empty or not text.
+    Raises errors.ConfigError for a file that is empty, too long or not text.
     """
     voices = [make_voice(checkpoint, model, DESIGNED, Conditioning())]
     for path in sorted(folder.glob("*.txt")) if folder else ():
         description = read_text(path)
+        if len(description) > LONGEST_INSTRUCTION:
+            raise ConfigError(f"{path} is longer than {LONGEST_INSTRUCTION} characters. Shorten it.")
         voice = make_voice(checkpoint, model, path.stem.lower(), Conditioning(description=description))
         voices.append(replace(voice, description=description))
     return voices
+
+
+def plain_voice(checkpoint: Checkpoint, model: str) -> Voice:
+    """So that a Base checkpoint can be served before the first voice is cloned."""
+    description = "No voice in particular: clone one from a clip."
+    return replace(make_voice(checkpoint, model, PLAIN, Conditioning()), description=description)
 
 
 def make_voice(
