@@ -117,13 +117,13 @@ def supported(audio: AudioFormat) -> None:
         return
     if not LOWEST_RATE <= audio.sample_rate <= HIGHEST_RATE:
         raise FormatUnsupported(
-            "audio.sample_rate_hz",
+            "audio_format.sample_rate_hz",
             f"A sample rate of {audio.sample_rate} Hz is not offered. "
             f"Choose one from {LOWEST_RATE} to {HIGHEST_RATE} Hz, or leave it out for the voice's own.",
         )
     if audio.encoding is Encoding.OGG_OPUS and audio.sample_rate not in opus.RATES:
         raise FormatUnsupported(
-            "audio.sample_rate_hz",
+            "audio_format.sample_rate_hz",
             f"Opus has no sample rate of {audio.sample_rate} Hz. "
             f"Choose one of {', '.join(map(str, opus.RATES))} Hz, or leave it out.",
         )

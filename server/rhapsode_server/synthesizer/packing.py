@@ -25,6 +25,7 @@ class Packer:
         self._encoder: AudioEncoder = encoder_for(audio, native_rate)
         self._native_rate = native_rate
         self._words: deque[SpokenWord] = deque()
+        self._waiting = b""
         self._messages = 0
         self.taken = 0
         self.given = 0
@@ -57,13 +58,18 @@ class Packer:
         return self._message(self._encoder.finish(), None)
 
     def _message(self, encoded: Encoded, until: int | None) -> Audio | None:
-        """Samples [given, until) as an event; `until` None takes every word that is left."""
-        if not encoded.data or not (encoded.samples or until is None):
+        """Samples [given, until) as an event; `until` None takes every word that is left.
+
+        Bytes that decode to no sample yet (a header) wait for those that do.
+        """
+        data, self._waiting = self._waiting + encoded.data, b""
+        if not data or not (encoded.samples or until is None):
+            self._waiting = data
             return None
         words = []
         while self._words and (until is None or self._words[0].start < until):
             words.append(self._words.popleft())
-        message = Audio(encoded.data, self._messages, self.given, encoded.samples, tuple(words))
+        message = Audio(data, self._messages, self.given, encoded.samples, tuple(words))
         self._messages += 1
         self.given += encoded.samples
         return message

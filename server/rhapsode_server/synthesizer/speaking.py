@@ -56,7 +56,7 @@ class Course:
     pace: Pace
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Flight:
     """A piece in the engine; `samples` of its sound have come, at the native rate."""
 
@@ -142,21 +142,28 @@ class Speaking:
         return self.packer.sound(chunk.samples, now.wording.words(chunk.words))
 
     async def _look_ahead(self, now: Flight) -> None:
-        """Submit the next piece, if it is ready and little of this one seems to be left."""
-        if now is self._flights[-1] and self._pieces.ready and self._left(now) < LEAD_SECONDS:
+        """Submit the next piece, if it is ready and little sound seems to be left of those submitted."""
+        if self._pieces.ready and self._left(now) < LEAD_SECONDS:
             prepared = await self._pieces.take()
             if prepared is not None:
                 self._submit(prepared)
 
     def _left(self, now: Flight) -> float:
-        characters = len(now.prepared.piece.text)
-        return self._course.pace.expect(characters, self._course.speed) - now.samples / self._rate
+        """Seconds of sound that seem to come yet, of this piece and of those after it."""
+        later = self._flights[self._flights.index(now) + 1 :]
+        here = max(0.0, self._expected(now) - now.samples / self._rate)
+        return here + sum(self._expected(flight) for flight in later)
+
+    def _expected(self, flight: Flight) -> float:
+        return self._course.pace.expect(len(flight.prepared.piece.text), self._course.speed)
 
     async def _following(self, now: Flight) -> Flight | None:
         """The flight after this one, which has ended; None where it was the last."""
-        self._course.pace.learn(len(now.prepared.piece.text), self._course.speed, now.samples / self._rate)
-        if now is not self._flights[-1]:
-            return self._flights[-1]
+        characters = len(now.prepared.piece.text)
+        self._course.pace.learn(characters, self._course.speed, now.samples / self._rate)
+        after = self._flights.index(now) + 1
+        if after < len(self._flights):
+            return self._flights[after]
         prepared = await self._pieces.take()
         return None if prepared is None else self._submit(prepared)
 

@@ -151,7 +151,7 @@ def test_opus_at_the_voices_own_rate_is_the_next_that_it_has(native: int, rate: 
 def test_a_rate_out_of_range_is_refused_with_the_range(audio: AudioFormat) -> None:
     with pytest.raises(FormatUnsupported, match="8000 to 48000") as refused:
         supported(audio)
-    assert refused.value.field == "audio.sample_rate_hz"
+    assert refused.value.field == "audio_format.sample_rate_hz"
 
 
 def test_a_rate_that_opus_has_not_got_is_refused_with_those_it_has() -> None:
