@@ -84,6 +84,23 @@ def test_links_lead_somewhere(texts: dict[str, str], root: Path) -> None:
     assert not found, "\n".join(found)
 
 
+def test_every_page_can_be_found_from_the_readme(texts: dict[str, str]) -> None:
+    found, todo = {"README.md"}, ["README.md"]
+    while todo:
+        path = todo.pop()
+        aims = {_resolve(PurePosixPath(path).parent / link.partition("#")[0]) for link in links(texts[path])}
+        new = {page for page in pages(texts) if page not in found and (page in aims or _within(page, aims))}
+        found |= new
+        todo += new
+    lost = {page for page in pages(texts) if page.startswith("docs/")} - found
+    assert not lost, f"no page leads to {sorted(lost)}"
+
+
+def _within(page: str, folders: set[str]) -> bool:
+    """Whether a folder that has this page is linked to as a whole."""
+    return str(PurePosixPath(page).parent) in folders
+
+
 def test_the_commands_that_pages_show_exist(texts: dict[str, str]) -> None:
     targets = set(TARGET.findall(texts["Makefile"]))
     shown = {(path, name) for path, text in pages(texts).items() for name in USE.findall(text)}

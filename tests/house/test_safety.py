@@ -32,7 +32,7 @@ BROAD = {"Exception", "BaseException"}
 EDGES: dict[str, str] = {
     "server/rhapsode_server/engine/runner.py": "a model's error fails the rows that caused it",
     "server/rhapsode_server/engine/worker.py": "the thread's edge: what fails becomes the streams' error",
-    "server/rhapsode_server/models/qwen3_tts/tokenizer.py": "tokenizers raises Exception itself for a bad file",
+    "server/rhapsode_server/models/qwen3_tts/tokenizer.py": "a bad file raises Exception itself",
     "server/rhapsode_server/rpc/interceptors.py": "the call's edge: what is unknown becomes INTERNAL",
     "server/rhapsode_server/rpc/service.py": "the call's edge: what is unknown becomes INTERNAL",
 }
