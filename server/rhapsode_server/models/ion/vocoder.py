@@ -1,0 +1,79 @@
+"""ion's vocoder behind the engine's protocol: windows of frames -> sound, each row with a memory of its own.
+
+Lives here: rows, and the grouping of a call's windows by length. Must not live here: layers (generator.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rhapsode_server.core import Chunking, Window
+from rhapsode_server.models.ion.acoustic import MELS_PER_FRAME
+from rhapsode_server.models.ion.generator import Generator, Memory
+
+
+class IonVocoder:
+    """Causal but for `ahead` mel frames, so it needs one frame of look-ahead and no context on the left."""
+
+    chunking = Chunking(first=1, largest=4, growth=2, left=0, right=1)
+
+    def __init__(self, generator: Generator) -> None:
+        config = generator.config
+        if config.ahead > MELS_PER_FRAME:
+            raise ValueError(
+                f"a look-ahead of {config.ahead} mel frames does not fit in one frame of {MELS_PER_FRAME}"
+            )
+        self.generator = generator
+        self.sample_rate = config.rate
+        self.samples_per_frame = config.hop * MELS_PER_FRAME
+        self._device = next(generator.parameters()).device
+        with torch.inference_mode():
+            self._spectra = generator.noise_spectra()
+
+    def new_state(self, slots: int) -> Memory:
+        """Rows for `slots` requests: 24 kB each."""
+        return self.generator.memory(slots, self._device)
+
+    def reset(self, state: Memory, slots: list[int]) -> None:
+        """Silence in every memory of these rows."""
+        fresh = self.generator.memory(1, self._device)
+        for rows, one in zip(state.tensors(), fresh.tensors(), strict=True):
+            rows[slots] = one
+
+    @torch.inference_mode()
+    def vocode(
+        self, state: Memory, slots: list[int], frames: Sequence[Tensor], windows: Sequence[Window]
+    ) -> list[Tensor]:
+        """Sound of each window [wanted * samples_per_frame]; windows of one length go through together."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, window in enumerate(windows):
+            groups[window.wanted].append(index)
+        sounds = [torch.zeros(0, device=self._device) for _ in windows]
+        for wanted, members in groups.items():
+            if wanted:
+                shown = torch.stack([self._shown(frames[index], wanted) for index in members])
+                made = self._group(state, [slots[index] for index in members], shown)
+                for index, sound in zip(members, made, strict=True):
+                    sounds[index] = sound
+        return sounds
+
+    def _shown(self, frames: Tensor, wanted: int) -> Tensor:
+        """Mel frames [wanted * MELS_PER_FRAME + ahead, channels]; past the end of an utterance the last one
+        lasts.
+        """
+        mels = frames.flatten(0, 1)
+        missing = wanted * MELS_PER_FRAME + self.generator.config.ahead - len(mels)
+        return mels[:missing] if missing < 0 else torch.cat((mels, mels[-1:].expand(missing, -1)))
+
+    def _group(self, state: Memory, slots: list[int], shown: Tensor) -> Tensor:
+        rows = torch.tensor(slots, device=self._device)
+        before = Memory(*(tensor[rows] for tensor in state.tensors()))
+        sound, after = self.generator(shown, before, self._spectra)
+        for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
+            tensor[rows] = new
+        limited: Tensor = sound.clamp(-1.0, 1.0)
+        return limited
