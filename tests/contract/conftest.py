@@ -10,7 +10,8 @@ from .families import FAMILIES, Family
 
 @pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: family.name)
 def family(request: pytest.FixtureRequest) -> Family:
-    return request.param
+    chosen: Family = request.param
+    return chosen
 
 
 @pytest.fixture(scope="session")

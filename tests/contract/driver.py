@@ -83,7 +83,7 @@ def offline(model: SpeechModel, prompt: Prompt) -> Wave:
     with torch.inference_mode():
         state, row = acoustic.new_state(1), torch.tensor([0])
         acoustic.prefill(state, [0], [prompt])
-        frames = []
+        frames: list[torch.Tensor] = []
         while len(frames) < prompt.max_frames:
             step = acoustic.decode(state, row)
             if bool(step.valid[0]):

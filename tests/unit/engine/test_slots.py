@@ -10,7 +10,8 @@ from rhapsode_server.engine.slots import Slots
 
 @given(st.integers(1, 8), st.lists(st.integers(0, 7), max_size=60))
 def test_no_row_is_ever_held_twice(count: int, moves: list[int]) -> None:
-    slots, held = Slots(count, 10), set()
+    slots = Slots(count, 10)
+    held: set[int] = set()
     for move in moves:
         if move % 2 and held:
             victim = sorted(held)[move % len(held)]
