@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python tools/pronunciation/train_letters.py
 
 A tagger: each letter is given the phones it owns (align.py) by a stack of residual convolutions, which
-sees fourteen letters to each side. Written as int8 with one scale per row, to be run by numpy
+sees twelve letters to each side. Written as int8 with one scale per row, to be run by numpy
 (server/rhapsode_server/text/letters.py). The figures it prints are for the held-out words.
 """
 # ruff: noqa: T201
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 OUT = Path(__file__).parents[2] / "server/rhapsode_server/text/data/letters.npz"
-WIDTH, KERNEL, DILATIONS = 160, 5, (1, 1, 2, 2, 1)
+WIDTH, KERNEL, DILATIONS = 128, 5, (1, 1, 2, 2)
 ALPHABET = "_^$abcdefghijklmnopqrstuvwxyz"
 """`_` pads a batch, `^` and `$` stand at a word's ends."""
 RAREST = 8
@@ -141,7 +141,7 @@ def as_bytes(model: Tagger) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np
 def main() -> None:
     """Train and write OUT."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     labels, examples, held = tagged()
     print(f"{len(examples)} words, {len(labels)} labels, {len(held)} held out", flush=True)
     model = train(examples, len(labels), parser.parse_args().epochs)

@@ -7,7 +7,10 @@ What must not: any rule about what a number or a sign means, pronunciations, the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from rhapsode_server.text import punctuation
 from rhapsode_server.text.inline import pause_of, refuse_commands
@@ -27,15 +30,19 @@ class Normalizer:
         self._source = source
         self._table = rule_table()
         self._at = 0
+        self._view: View | None = None
         self._last: Spoken | None = None
         self._ready: list[Spoken] = []
         self._held = False
         self._line = punctuation.Line()
+        self._earlier: deque[str] = deque(maxlen=4)
+        self._named = False
+        self._shouted = False
         self.steps = 0
 
     def take(self) -> list[Spoken] | None:
         """The words of one more stretch (maybe none), or None where more text is needed or none is left."""
-        view = view_of(self._source)
+        view = self._view = self._view or view_of(self._source)
         if view is None:
             return self._rest()
         end = self._step(view)
@@ -54,28 +61,41 @@ class Normalizer:
     def _step(self, view: View) -> int:
         """Read one thing at the current place; return where it ends in the view."""
         self.steps += 1
+        if self._last and (self._last.ends_sentence or self._last.paragraph):
+            self._earlier.clear()
+            self._named = self._shouted = False
         if self._at == 0:
             refuse_commands(view.chunks[0].text, view.chunks[0].places)
             skipped = self._line.begin(view.chunks[0], self._last)
             if skipped:
                 return skipped
+        scene = self._scene(view)
         for rule in self._table.get(view.text[self._at : self._at + 1], ()):
             found = rule.pattern.match(view.text, self._at)
             if found is None or found.end() == self._at:
                 continue
-            parts = rule.say(found, self._scene(view))
+            parts = rule.say(found, scene)
             if parts is not None:
                 self._say(parts, view)
+                if parts:
+                    self._remember(found[0])
                 return found.end()
         return self._punctuate(view)
 
     def _scene(self, view: View) -> Scene:
-        last = self._last
-        before = "" if last is None or last.ends_sentence or last.paragraph else last.text.lower()
         chunk = view.chunks[-1]
-        return Scene(before, self._line.starting, "" if chunk.newlines > 1 else chunk.following)
+        following = "" if chunk.newlines > 1 else chunk.following
+        named = self._named and bool(self._last) and not (self._last and self._last.after)
+        return Scene(tuple(self._earlier), named, self._shouted, self._line.starting, following)
+
+    def _remember(self, written: str) -> None:
+        """Keep what was read for the rules that look back."""
+        self._earlier.append(written.strip(".:#").lower())
+        self._named = written[:1].isupper()
+        self._shouted = len(written) > 1 and written.isupper()
 
     def _say(self, parts: Sequence[Part], view: View) -> None:
+        parts = _in_order(parts)
         first = True
         for part in parts:
             pause = pause_of(part)
@@ -107,19 +127,20 @@ class Normalizer:
         """Hear the sign at the current place as punctuation, or pass over it in silence."""
         end, sign = punctuation.hear(view.text, self._at, view.bounds[0][1], view.chunks[0].following)
         if sign and self._last:
-            self._last.mark(sign)
+            self._last.mark(self._line.heard(sign))
         return end
 
     def _leave(self, view: View, end: int) -> None:
         """Go to `end` of the view; drop the chunks that are done with."""
-        self._at = end
+        self._at, done = end, None
         for (begin, bound), chunk in zip(view.bounds, view.chunks, strict=True):
             if end < bound:
                 self._at = max(0, end - begin)
-                return
+                break
             self._source.drop()
-            self._at = 0
-            self._finish(chunk)
+            self._at, self._view, done = 0, None, chunk
+        if done and self._at == 0:
+            self._finish(done)
 
     def _finish(self, chunk: Chunk) -> None:
         """A chunk is done: its white space may mark the word before and sets it free."""
@@ -135,3 +156,14 @@ class Normalizer:
         if chunk.following.isascii() and chunk.following.isalnum():
             self._ready.append(self._last)
             self._held = False
+
+
+def _in_order(parts: Sequence[Part]) -> Sequence[Part]:
+    """Parts whose places run forward; where the words are said in another order they all share one place.
+
+    "$5" is said "five dollars": both words come from both characters.
+    """
+    if all(part.begin <= after.begin for part, after in pairwise(parts)):
+        return parts
+    begin, end = min(part.begin for part in parts), max(part.end for part in parts)
+    return [replace(part, begin=begin, end=end) for part in parts]

@@ -13,6 +13,7 @@ from rhapsode_server.text.spoken import Spoken
 
 _HEADING = re.compile(r"#{1,6}\Z")
 _BULLET = re.compile(r"[-*+•–—]\Z")
+_NUMBERED = re.compile(r"\d{1,3}[.)]\Z")
 _QUOTE = re.compile(r">+\Z")
 _RULE = re.compile(r"(?:[-=*_]{3,}|[|:+-]{3,})\Z")
 _FENCE = re.compile(r"(?:```|~~~)[\w+#.-]{0,30}\Z")
@@ -29,6 +30,7 @@ class Line:
     def __init__(self) -> None:
         self.starting = True
         self._item = False
+        self._numbered = False
 
     def begin(self, chunk: Chunk, last: Spoken | None) -> int:
         """The length of the Markdown sign that `chunk` is, at the start of a line; 0 where it is none."""
@@ -38,10 +40,17 @@ class Line:
         if _HEADING.match(text) or _BULLET.match(text):
             self._item = chunk.newlines == 0 and bool(chunk.following)
             return len(text)
+        self._numbered = bool(_NUMBERED.match(text))
+        self._item = self._numbered
         if _RULE.match(text) and last is not None:
             last.mark(".")
         silent = _RULE.match(text) or _FENCE.match(text) or _QUOTE.match(text) or _BOX.match(text)
         return len(text) if silent else 0
+
+    def heard(self, sign: str) -> str:
+        """The mark of `sign` here: the stop behind the number of a list's item is only a short pause."""
+        numbered, self._numbered = self._numbered, False
+        return "," if numbered and sign == "." else sign
 
     def end(self, chunk: Chunk) -> tuple[str, bool]:
         """The mark that the space behind `chunk` sets on the word before, and whether a paragraph ends."""
@@ -60,6 +69,8 @@ def hear(text: str, at: int, bound: int, following: str) -> tuple[int, str]:
 
     `following` is the first character behind the chunk, "" at the end of the text.
     """
+    if at >= bound:
+        return bound, ""
     dots, dashes = _ELLIPSIS.match(text, at), _DASHES.match(text, at)
     if dots:
         return dots.end(), _ellipsis(text, dots.end(), bound, following)
@@ -84,6 +95,8 @@ def _ellipsis(text: str, end: int, bound: int, following: str) -> str:
 
 def _stop(text: str, at: int, bound: int) -> str:
     """A full stop ends a sentence where its chunk ends, or between a small letter and a capital."""
+    if text[at + 1 : at + 2] in (",", ";", ":"):
+        return ""
     if _CLOSERS.match(text, at + 1, bound):
         return "."
     glued_sentences = at > 0 and text[at - 1].islower() and text[at + 1].isupper()

@@ -8,10 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rhapsode_server.text import inline, words
+from rhapsode_server.text import (
+    abbreviations,
+    calendar,
+    inline,
+    measures,
+    money,
+    numbers,
+    signs,
+    telephone,
+    web,
+    words,
+)
 from rhapsode_server.text.spoken import Rule
 
-_IN_ORDER = (inline.RULES, words.RULES)
+_IN_ORDER = (
+    inline.RULES,
+    signs.WRAPPINGS,
+    web.RULES,
+    calendar.RULES,
+    telephone.RULES,
+    money.RULES,
+    numbers.DECADE_RULES,
+    measures.RULES,
+    numbers.RULES,
+    abbreviations.RULES,
+    words.RULES,
+    numbers.PLAIN_RULES,
+    signs.RULES,
+)
 """The first rule that holds wins: the particular before the general."""
 
 

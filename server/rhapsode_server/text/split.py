@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rhapsode_server.text.spoken import Spoken
-from rhapsode_server.text.tables import CONJUNCTIONS
+from rhapsode_server.text.tables import CONJUNCTIONS, LINKERS
 
 FIRST = 60
 """Characters of the first piece: about four seconds of speech, enough to prepare the second meanwhile."""
@@ -33,11 +33,16 @@ class _Best:
     clause: int = 0
     conjunction: int = 0
     word: int = 0
+    weak: int = 0
     any: int = 0
 
     def choose(self) -> int:
         """The most natural of them."""
-        return self.sentence or self.clause or self.conjunction or self.word or self.any
+        return self.fair() or self.any
+
+    def fair(self) -> int:
+        """The most natural of those that part no number."""
+        return self.sentence or self.clause or self.conjunction or self.word or self.weak
 
 
 class Splitter:
@@ -75,7 +80,7 @@ class Splitter:
             if self._eager and self._clause_will_do(word):
                 pieces.append(self._cut(len(self._words)))
         size = _size(word)
-        if self._words and self._length + size > self._limit:
+        if self._words and self._length + size > self._limit and not self._waits(word, size):
             pieces.append(self._cut(self._best.choose()))
             waiting[:0] = [*self._words, word]
             self._words, self._length, self._best = [], 0, _Best()
@@ -85,13 +90,21 @@ class Splitter:
         if self._is_enough(word):
             pieces.append(self._cut(len(self._words)))
 
+    def _waits(self, word: Spoken, size: int) -> bool:
+        """Whether a number that runs over the limit is let run on, as no fair cut lies before it."""
+        if not word.glued or self._length + size > self._longest:
+            return False
+        return sum(map(_size, self._words[: self._best.fair()])) * 4 < self._limit
+
     def _see_boundary(self, word: Spoken) -> None:
         """Note what kind of place lies between the words so far and `word`."""
         count, last = len(self._words), self._words[-1]
         self._best.any = count
         if word.glued:
             return
-        self._best.word = count
+        self._best.weak = count
+        if last.text.lower() not in LINKERS:
+            self._best.word = count
         if last.ends_sentence:
             self._best.sentence = count
         elif last.after and self._length * 4 >= self._limit:

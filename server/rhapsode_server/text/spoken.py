@@ -35,15 +35,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What stands around: the word before (lower case), whether a line begins here, and what follows.
+    """What stands around: the words before, whether a line begins here, and what follows.
 
-    `before` is empty at the start of a sentence. `following` is the first character of the text behind
-    what the rule is shown, "" at the end or where a paragraph ends.
+    `earlier` are up to four words of the same sentence, as written but in lower case; `named` tells that the
+    last of them began with a capital, `shouted` that it was all capitals. `following` is the first character of the text behind what the rule
+    is shown, "" at the end or where a paragraph ends.
     """
 
-    before: str
+    earlier: tuple[str, ...]
+    named: bool
+    shouted: bool
     line_start: bool
     following: str
+
+    @property
+    def before(self) -> str:
+        """The last word before, "" at the start of a sentence."""
+        return self.earlier[-1] if self.earlier else ""
 
 
 Say = Callable[["re.Match[str]", Scene], Sequence[Part] | None]

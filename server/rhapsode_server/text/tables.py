@@ -149,10 +149,54 @@ JOINERS = frozenset(
 """What may continue a number, a date or a price that stands before it."""
 OPENERS = frozenset([*MONTHS, "no", "nos", "usd", "eur", "gbp", "+", "-", "±", "~"])
 """What may begin one without a digit or a sign of its own."""
-SPELLED = _set("US UK EU UN UAE USA AI PC TV ID IT OK CV HR PR VP ER DNA PA")
+SPELLED = _set("US UK EU UN UAE USA AI PC TV ID IT OK CV HR PR VP ER DNA PA AM PM IL CA GA VA WA AZ FL")
 """In capitals always said by the letters, though the dictionary has some of them as words."""
 CONJUNCTIONS = _set(
     "and but or nor so yet because although though while when where which who that if unless until since "
     "after before as than then with without for from into through between about"
 )
 """A long sentence may be cut before one of these."""
+PER = {
+    "hour": "hour", "hr": "hour", "h": "hour", "day": "day", "month": "month", "mo": "month", "year": "year",
+    "yr": "year", "week": "week", "wk": "week", "user": "user", "person": "person", "seat": "seat",
+    "night": "night", "lb": "pound", "kg": "kilogram", "min": "minute", "minute": "minute", "sec": "second",
+    "second": "second", "s": "second", "unit": "unit", "item": "item", "gal": "gallon", "l": "liter", "L": "liter",
+    "GB": "gigabyte", "kWh": "kilowatt hour", "sq ft": "square foot", "sqft": "square foot", "oz": "ounce",
+}  # fmt: skip
+"""What may follow a stroke after an amount: $20/month."""
+SAID_AS_WORDS = _set(
+    "JSON YAML CUDA LIDAR GIF MIDI IKEA SIRI NAFTA ASEAN OPEC UNICEF UNESCO FIFA UEFA COVID SCSI TOEFL"
+)
+"""Short acronyms that the dictionary may lack and everyone says as words."""
+PLACE_WORDS = _set(
+    "apt apartment room gate suite unit seat flat row floor building block bay exit terminal platform"
+)
+"""A letter behind a number after one of these is a letter."""
+STATES = _set(
+    "al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv nh nj nm ny nc nd oh ok or pa "
+    "ri sc sd tn tx ut vt va wa wv wi wy dc"
+)
+"""Five figures after one of these in capitals are a postal code."""
+STARTERS = _set(
+    "the a an it he she we i they you this that these those there here but and so if when what why how who where "
+    "my our your his her its their in on at for from with then now please let is are was do did does can could would "
+    "will after before however also as not no yes"
+)
+"""With a capital behind an abbreviation, one of these begins a sentence: "in the U.S. It is"."""
+LINKERS = CONJUNCTIONS | _set(
+    "the a an of at in on to my your his her our their its is are was were be i you we they he she it not very this "
+    "these those some any no by per"
+)
+"""A sentence is not cut behind one of these."""
+SHORT_FORMS = {
+    "tsp": "teaspoon", "tbsp": "tablespoon", "oz": "ounces", "lbs": "pounds", "kg": "kilograms",
+    "km": "kilometers", "cm": "centimeters", "mph": "miles per hour", "Apt": "apartment", "Ave": "Avenue",
+    "Blvd": "Boulevard", "Dept": "Department", "Hwy": "Highway", "Rd": "Road",
+}  # fmt: skip
+"""Read in full without a full stop too, as written here."""
+STOPPED = frozenset(
+    (*TITLES, *ABBREVIATIONS, *CAN_END, *MONTHS, "st", *(unit.lower() for unit in UNITS if unit.isascii()))
+)
+"""What may stand before a full stop that ends no sentence."""
+COMPASS = {"N": "North", "S": "South", "E": "East", "W": "West"}
+"""In an address, behind the number of a house."""

@@ -1,7 +1,8 @@
 """What a rule is shown: the chunk being read, and the ones behind it that may belong to the same number.
 
 Lives here: how far a rule may look. The view is fixed by the chunks themselves (a number, a month or a
-currency looks on while what follows can still belong to it, at most MOST chunks), never by how much text
+currency looks on while what follows can still belong to it, at most MOST chunks; an abbreviation looks
+at the one word behind it), never by how much text
 has arrived: this is what makes the words independent of how the text was split.
 What must not: what anything means.
 """
@@ -13,11 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rhapsode_server.text.source import Chunk, Source
-from rhapsode_server.text.tables import JOINERS, OPENERS
+from rhapsode_server.text.tables import JOINERS, OPENERS, STOPPED
 
 MOST = 6
 """Chunks in one view: "November 21st, 2026 at 3:45 pm" needs no more in one go."""
 _OPENS = re.compile(r"[\d$£€¥₹₩₽¢]")
+_STOPPED = re.compile(
+    rf"(?:^|[^A-Za-z])(?:[A-Za-z]|{'|'.join(map(re.escape, STOPPED))})\.[\"')*_]*\Z", re.IGNORECASE
+)
+"""An abbreviation with its stop: the word behind it tells whether a sentence ends."""
+_STOPS = (".", '."', ".'", ".)", ".*", "._")
+_LONGEST_STOPPED = 24
+"""Characters at the end of a chunk in which such an abbreviation is looked for."""
 _EDGES = " \x00.,;:!?()[]{}\"'*_`~<>"
 
 
@@ -58,6 +66,17 @@ def view_of(source: Source) -> View | None:
             if not _joins(following):
                 break
             chunks.append(following)
+    last = chunks[-1]
+    if (
+        last.text.endswith(_STOPS)
+        and _STOPPED.search(last.text[-_LONGEST_STOPPED:])
+        and last.newlines == 0
+        and last.following
+    ):
+        behind = source.peek(len(chunks))
+        if behind is None:
+            return None
+        chunks.append(behind)
     return _joined(chunks)
 
 

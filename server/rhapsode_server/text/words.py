@@ -13,7 +13,7 @@ from string import ascii_letters, digits
 from rhapsode_server.text import numerals
 from rhapsode_server.text.lexicon import is_spelled, known
 from rhapsode_server.text.spoken import Part, Rule, Scene, letters, spread
-from rhapsode_server.text.tables import SPELLED
+from rhapsode_server.text.tables import SAID_AS_WORDS, SHORT_FORMS, SPELLED
 
 _WORD = re.compile(r"[A-Za-z]{1,50}(?:'[A-Za-z]{1,20}){0,3}(?:(?<=[sS])'(?![A-Za-z\"]))?")
 _CLITIC = re.compile(r"'(?:tis|twas|em|cause|til|bout|n)(?![A-Za-z])", re.IGNORECASE)
@@ -28,17 +28,19 @@ _VOWEL = re.compile(r"[AEIOUYaeiouy]")
 def _spells(word: str, shouting: bool) -> bool:
     """Whether a word in capitals is said by its letters ("FBI") and not as a word ("NASA", "STOP")."""
     if word in SPELLED:
-        return not (shouting and word in {"US", "IT"})
+        return not (shouting and word in ("US", "IT", "AM"))
+    if word in SAID_AS_WORDS:
+        return False
     lower = word.lower()
     if known(lower):
         return is_spelled(lower)
-    return len(word) < 6 or not _VOWEL.search(word)
+    return len(word) < 5 or not _VOWEL.search(word)
 
 
 def capitals(word: str, begin: int, *, shouting: bool = False) -> list[Part]:
     """A word in capitals, as a word or letter by letter; a small ending ("s", "'s") stays with it."""
     suffixed = _SHOUTED_SUFFIX.match(word)
-    stem, suffix = (suffixed[1], suffixed[2]) if suffixed else (word, "")
+    stem, suffix = (suffixed[1], "'" + suffixed[2].lstrip("'")) if suffixed else (word, "")
     if len(stem) < 2 or not stem.isupper() or not _spells(stem, shouting):
         return [Part(word, begin, begin + len(word))]
     parts = letters(stem, begin)
@@ -86,8 +88,13 @@ def code_parts(code: str, begin: int) -> list[Part]:
     return parts
 
 
-def _say_word(found: re.Match[str], _: Scene) -> Sequence[Part]:
-    return word_parts(found[0], found.start())
+def _say_word(found: re.Match[str], scene: Scene) -> Sequence[Part]:
+    """A word; an apostrophe at its end that closes a quotation is not part of it."""
+    begin = found.start()
+    if found[0] in SHORT_FORMS:
+        return spread(SHORT_FORMS[found[0]], *found.span())
+    quoted = found[0].endswith("'") and begin > 0 and found.string[begin - 1] == "'"
+    return word_parts(found[0][:-1] if quoted else found[0], begin, shouting=scene.shouted)
 
 
 def _say_mixed(found: re.Match[str], _: Scene) -> Sequence[Part]:

@@ -1,0 +1,99 @@
+"""Amounts with a unit, and percentages.
+
+Lives here: the rules of units; their names are in tables.py. What must not: money.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from string import digits as FIGURES
+
+from rhapsode_server.text import numerals
+from rhapsode_server.text.figures import AMOUNT, TO, ends_sentence, number
+from rhapsode_server.text.spoken import Part, Rule, Scene, spread
+from rhapsode_server.text.tables import IRREGULAR, PER, UNITS
+
+_JOINED_ONLY = {"l", "s", "in", "pt", "bar", "cal", "ha"}
+"""Units which are read as such only when they touch the number: apart they are words or letters."""
+_NEVER_JOINED = {"A", "B", "N", "J", "K"}
+"""5A is a gate or a flat, 5B a class: too short to be sure even when they touch."""
+_ALL = sorted(set(UNITS) - _NEVER_JOINED, key=len, reverse=True)
+_APART = [unit for unit in _ALL if unit not in _JOINED_ONLY]
+_STOPPED = sorted(["ft", "in", "lb", "lbs", "oz", "hr", "hrs", "min", "mins", "sec", "secs", "mi", "yd", "yds", "gal",
+    "tsp", "tbsp", "yr", "yrs", "wk", "wks", "cal", "qt", "pt"], key=len, reverse=True)  # fmt: skip
+"""Units that may carry a full stop of their own."""
+_AMOUNTS = (
+    rf"(?P<first>{AMOUNT})(?:(?P<to>{TO}|\s?[x×]\s?)(?P<amount>{AMOUNT}))?(?:\s?[x×]\s?(?P<third>{AMOUNT}))?"
+)
+_TOUCHING = "|".join(map(re.escape, _ALL))
+_DISTANT = "|".join(map(re.escape, _APART))
+_MEASURE = re.compile(
+    rf"{_AMOUNTS}(?:(?P<join>\s|-)?(?P<stopped>{'|'.join(_STOPPED)})\.(?=\s|\Z)"
+    rf"|(?:(?P<touching>{_TOUCHING})|(?P<gap>\s|-)(?P<apart>{_DISTANT}))(?![\w²³°/']|-\d|(?<=\s[A-Z])\.))"
+)
+_FEET = re.compile(r"(?P<feet>\d{1,2})'\s?(?P<inches>\d{1,2})\"")
+_PERCENT = re.compile(rf"(?P<first>{AMOUNT})(?:\s?%?{TO}(?P<amount>{AMOUNT}))?\s?(?P<sign>%)")
+_PER = re.compile(r"/(" + "|".join(sorted(map(re.escape, PER), key=len, reverse=True)) + r")(?![\w/])")
+
+
+_LONG_PER = frozenset(("hour", "day", "month", "year", "week", "person", "minute", "second", "user"))
+
+
+def several(one: str) -> str:
+    """The plural of a unit: of its noun, which stands before "per" and after or before an adjective."""
+    head, per, rest = one.partition(" per ")
+    if head.startswith("degree"):
+        return head.replace("degree", "degrees", 1) + per + rest
+    *before, noun = head.split()
+    return " ".join([*before, IRREGULAR.get(noun, f"{noun}s")]) + per + rest
+
+
+def _amounts(found: re.Match[str]) -> list[Part]:
+    """One amount, or a range, or two or three sides."""
+    groups = found.groupdict()
+    parts = number(found["first"], found.start("first"))
+    previous = "first"
+    for name in ("amount", "third"):
+        if groups.get(name):
+            between = "to" if name == "amount" and set(groups.get("to") or "-") & set("-–") else "by"
+            parts.append(Part(between, found.end(previous), found.start(name)))
+            parts += number(found[name], found.start(name))
+            previous = name
+    return parts
+
+
+def _say_measure(found: re.Match[str], scene: Scene) -> Sequence[Part]:
+    name = "touching" if found["touching"] else "stopped" if found["stopped"] else "apart"
+    unit = UNITS[found[name]]
+    single = "-" in (found["join"], found["gap"]) or (
+        found["amount"] is None and not numerals.plural(found["first"])
+    )
+    after = ends_sentence(found, scene) if found[0].endswith(".") else ""
+    return [*_amounts(found), *spread(unit if single else several(unit), *found.span(name), after=after)]
+
+
+def _say_feet(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    feet, inches = number(found["feet"], found.start("feet")), number(found["inches"], found.start("inches"))
+    name = "foot" if found["inches"] != "0" else "feet"
+    return [*feet, Part(name, found.end("feet"), found.end("feet") + 1), *inches]
+
+
+def _say_percent(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return [*_amounts(found), Part("percent", *found.span("sign"))]
+
+
+def _say_per(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
+    before = found.string[: found.start()]
+    counted = re.search(r"[\d%kKmM$£€¥]\Z", before[-1:])
+    thing = re.search(r"([A-Za-z]{2,30})\Z", before[-31:])
+    if not counted and not (thing and thing[1] not in PER and found[1] in _LONG_PER):
+        return None
+    return [Part("per", found.start(), found.start() + 1), *spread(PER[found[1]], *found.span(1))]
+
+
+RULES = {
+    FIGURES: (Rule(_FEET, _say_feet), Rule(_PERCENT, _say_percent), Rule(_MEASURE, _say_measure)),
+    ".": (Rule(_PERCENT, _say_percent), Rule(_MEASURE, _say_measure)),
+    "/": (Rule(_PER, _say_per),),
+}

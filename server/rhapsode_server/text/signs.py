@@ -1,0 +1,102 @@
+"""Signs that are spoken, and those that only dress the text: Markdown, HTML, short codes of emoji.
+
+Lives here: single signs and the wrappings of words. What must not: punctuation (punctuation.py), signs
+that belong to a number (numbers.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rhapsode_server.text.source import TARGET
+from rhapsode_server.text.spoken import Part, Rule, Scene, spread
+
+_SPOKEN = {
+    "&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "£": "pounds",
+    "€": "euros", "¥": "yen", "₹": "rupees", "¢": "cents", "±": "plus or minus", "×": "times",
+    "÷": "divided by", "√": "square root of", "≈": "about", "≠": "not equal to", "≤": "at most",
+    "≥": "at least", "∞": "infinity", "π": "pi", "²": "squared", "³": "cubed", "µ": "micro", "Ω": "ohms",
+    "§": "section", "№": "number", "<": "less than", ">": "more than",
+}  # fmt: skip
+_ALONE = re.compile(r"[&=@%×÷√≈≠≤≥∞±§№£€¥₹¢°µΩπ]|(?<![\w])\+(?![\w+])|(?<=\w)\+{1,2}(?!\w)|(?<=\d)\+(?=\d)")
+_COMPARED = re.compile(r"(?<!\S)[<>](?!\S)|(?<=\w)[<>](?=\d)")
+_UNTIL = re.compile(r"(?:(?<=[ap]m)|(?<=[AP]M)|(?<=[ap]\.m\.))\s?[-–]\s?(?=\d)")
+_SHARP = re.compile(r"(?<=[A-G])#(?!\w)")
+_DOT = re.compile(r"(?<!\S)\.(?=[A-Za-z]{2})")
+_POWER = re.compile(r"[²³]")
+_RAISED = re.compile(r"(?<=[\w)])\^(?=[\w(-])")
+_TIMES = re.compile(r"(?<=\d)\*(?=\d)")
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,120}/?>|<!--[^\n]{0,120}-->")
+_ENTITY = re.compile(r"&(amp|lt|gt|nbsp|quot|apos|#39);")
+_SMILEY = re.compile(r":[a-z][a-z0-9_+-]{1,30}:(?!\w)|[:;]'?-?[()DPp](?![\w])|<3(?!\w)")
+_PLURAL = re.compile(r"\((?:s|es)\)")
+_TARGET = re.compile(TARGET.pattern)
+_URL_LIKE = re.compile(r"\]\((?:[a-z]{2,8}:|[/#.<]|www|[\w-]{1,60}\.\w|\))", re.IGNORECASE)
+_DOUBLE = re.compile(r"&&|\|\|")
+_FOOTNOTE = re.compile(r"\[\^?\d{1,3}\](?!\()")
+_ESCAPED = re.compile(r"\\[\\`*_{}\[\]()#+.!|<>~-]")
+
+
+def _say(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return spread(" ".join(_SPOKEN[sign] for sign in found[0]), *found.span())
+
+
+def _silent(_found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return ()
+
+
+def _say_link(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
+    return () if _URL_LIKE.match(found[0]) else None
+
+
+def _say_entity(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    said = {"amp": "and", "lt": "less than", "gt": "more than"}.get(found[1], "")
+    return spread(said, *found.span())
+
+
+def _say_raised(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return spread("to the power of", *found.span())
+
+
+def _say_until(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return [Part("to", *found.span())]
+
+
+def _say_sharp(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return [Part("sharp", *found.span())]
+
+
+def _say_dot(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return [Part("dot", *found.span())]
+
+
+def _say_times(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return spread("times", *found.span())
+
+
+def _say_double(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return spread("and" if found[0] == "&&" else "or", *found.span())
+
+
+WRAPPINGS = {
+    "]": (Rule(_TARGET, _say_link),),
+    "[": (Rule(_FOOTNOTE, _silent),),
+    "<": (Rule(_TAG, _silent), Rule(_SMILEY, _silent)),
+    "-–": (Rule(_UNTIL, _say_until),),
+    "#": (Rule(_SHARP, _say_sharp),),
+    ".": (Rule(_DOT, _say_dot),),
+    "&": (Rule(_ENTITY, _say_entity),),
+    "&|": (Rule(_DOUBLE, _say_double),),
+    ":;": (Rule(_SMILEY, _silent),),
+    "(": (Rule(_PLURAL, _silent),),
+    "\\": (Rule(_ESCAPED, _silent),),
+}
+"""Tried first: what is inside them is read as if they were not there."""
+RULES = {
+    "<>": (Rule(_COMPARED, _say),),
+    "^": (Rule(_RAISED, _say_raised),),
+    "*": (Rule(_TIMES, _say_times),),
+    "²³": (Rule(_POWER, _say),),
+    "&=@%×÷√≈≠≤≥∞±§№£€¥₹¢°µΩπ+": (Rule(_ALONE, _say),),
+}
