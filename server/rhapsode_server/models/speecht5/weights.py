@@ -1,0 +1,174 @@
+"""Checkpoints on disk: finding the files, reading safetensors, and tensors by name with their shapes held.
+
+What must not live here: pickles (convert.py turns one into safetensors, when asked to), networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rhapsode_server.errors import ModelUnusable
+from rhapsode_server.layers.linear import Activation, Linear
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+CONVERT = "python -m rhapsode_server.models.speecht5.convert"
+
+
+def find(source: str, revision: str | None = None) -> Path:
+    """The folder of a checkpoint: `source` itself, or a snapshot of that repository of the model hub.
+
+    Raises ModelUnusable where there is neither.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if source.count("/") != 1 or source.startswith((".", "/", "~")):
+        raise ModelUnusable(
+            f"There is no folder {source!r}. Give the folder of a checkpoint or a hub id such as "
+            "'microsoft/speecht5_tts'."
+        )
+    return download(source, revision, ["*.json", "*.safetensors", "spm_char.model"])
+
+
+def download(source: str, revision: str | None, wanted: list[str], into: Path | None = None) -> Path:
+    """A snapshot of that hub repository, of its files like `wanted` only; raises ModelUnusable."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted, local_dir=into))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelUnusable(
+            f"The hub repository {source!r} cannot be had ({type(error).__name__}). Check the name, the "
+            "revision and the network, or download it elsewhere and give its folder."
+        ) from error
+
+
+def read_json(folder: Path, name: str) -> Mapping[str, Any]:
+    """The object in that file; raises ModelUnusable where it is missing or is not JSON."""
+    path = folder / name
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelUnusable(f"{path} is missing. Copy the whole checkpoint, not only its weights.") from error
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(f"{path} cannot be read as JSON. Download it again.") from error
+    if not isinstance(content, dict):
+        raise ModelUnusable(f"{path} holds no JSON object. Download it again.")
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Tensors of one checkpoint below `prefix`; asking for one that is missing or misshaped is an error."""
+
+    tensors: Mapping[str, Tensor]
+    origin: str
+    dtype: torch.dtype
+    device: torch.device
+    prefix: str = ""
+
+    @property
+    def count(self) -> int:
+        """Numbers in all tensors of the checkpoint."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def below(self, prefix: str) -> Weights:
+        """The tensors whose names go on with `prefix` and a dot."""
+        return Weights(self.tensors, self.origin, self.dtype, self.device, f"{self.prefix}{prefix}.")
+
+    def tensor(self, name: str, *shape: int) -> Tensor:
+        """The tensor of that name, in the model's dtype on its device; raises ModelUnusable."""
+        full = self.prefix + name
+        found = self.tensors.get(full)
+        if found is None:
+            raise ModelUnusable(
+                f"{self.origin} has no tensor {full!r}. It is no whole checkpoint of this kind: take another."
+            )
+        if tuple(found.shape) != shape:
+            raise ModelUnusable(
+                f"{self.origin}: {full!r} is {tuple(found.shape)}, config.json wants {shape}. "
+                "Weights and config.json must come from one checkpoint."
+            )
+        return found.to(self.device, self.dtype)
+
+    def linear(self, name: str, inputs: int, outputs: int, activation: Activation = "none") -> Linear:
+        """The affine layer of that name."""
+        part = self.below(name)
+        return Linear(part.tensor("weight", outputs, inputs), part.tensor("bias", outputs), activation)
+
+    def normed(self, name: str, *shape: int) -> Tensor:
+        """A convolution's weight, weight normalisation multiplied out (arXiv 1602.07868; first dimension)."""
+        part = self.below(name)
+        for magnitude, direction in (
+            ("weight_g", "weight_v"),
+            ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+        ):
+            if part.prefix + direction in self.tensors:
+                v = part.tensor(direction, *shape).float()
+                g = part.tensor(magnitude, shape[0], *(1 for _ in shape[1:])).float()
+                length: Tensor = torch.linalg.vector_norm(v.flatten(1), dim=1).view_as(g)
+                return (v * (g / length)).to(self.dtype)
+        return part.tensor("weight", *shape)
+
+
+def read_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Weights, str]:
+    """All tensors of the checkpoint in `folder` and a digest of its files; raises ModelUnusable."""
+    names = _shards(folder)
+    tensors: dict[str, Tensor] = {}
+    digest = hashlib.sha256()
+    for name in names:
+        tensors |= _load(folder / name)
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return Weights(tensors, str(folder / names[0]), dtype, device), digest.hexdigest()
+
+
+def _shards(folder: Path) -> list[str]:
+    """Names of the safetensors files, in order; never a path out of the folder."""
+    if (folder / WEIGHTS).is_file():
+        return [WEIGHTS]
+    if (folder / INDEX).is_file():
+        weight_map = read_json(folder, INDEX).get("weight_map")
+        names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
+        if names and all(isinstance(name, str) and Path(name).name == name for name in names):
+            return names
+        raise ModelUnusable(f"{folder / INDEX} names no weight files. Download it again.")
+    for name in PICKLES:
+        if (folder / name).exists():
+            raise ModelUnusable(
+                f"{folder} has its weights only as a pickle ({name}), which could run code when loaded. "
+                f"Convert it once: {CONVERT} {folder}"
+            )
+    raise ModelUnusable(
+        f"{folder / WEIGHTS} is missing. Copy the whole checkpoint. One that is published only as a pickle "
+        f"is fetched and converted by: {CONVERT} HUB_ID FOLDER"
+    )
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ModelUnusable(f"{path} is missing. Copy the whole checkpoint.") from error
+    except (SafetensorError, OSError) as error:
+        with path.open("rb") as file:
+            head = file.read(2)
+        pickled = head == b"PK" or head[:1] == b"\x80"
+        what = "is a pickle, not a safetensors file" if pickled else "is not a whole safetensors file"
+        advice = (
+            f"Rename it to {PICKLES[0]} and run: {CONVERT} {path.parent}" if pickled else "Download it again."
+        )
+        raise ModelUnusable(f"{path} {what}. {advice}") from error
