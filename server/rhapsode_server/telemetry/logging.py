@@ -35,6 +35,7 @@ def configure(
     """
     handler = logging.StreamHandler(to or sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    handler.addFilter(Sparse())
     handler.addFilter(Named(request_id))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -53,6 +54,25 @@ class Named(logging.Filter):
         if not hasattr(record, "request_id"):
             record.request_id = self._request_id()
         return True
+
+
+class Sparse(logging.Filter):
+    """Lets the OpenTelemetry SDK repeat a complaint once a minute: a collector may be gone for days."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._last: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if not record.name.startswith("opentelemetry"):
+            return True
+        key = (record.name, str(record.msg))
+        fresh = record.created - self._last.get(key, 0.0) >= self._seconds
+        if fresh:
+            self._last[key] = record.created
+        return fresh
 
 
 class JsonLines(logging.Formatter):

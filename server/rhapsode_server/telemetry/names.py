@@ -2,8 +2,8 @@
 
 `rpc.*` follows version 1.44.0 of the OpenTelemetry semantic conventions, the schema that is announced with
 it; `gen_ai.*` follows the conventions for generative AI of autumn 2026, where speech is still in development
-(hence one table, here); `tts.*` is our own, for what has no name there. A test holds the documents and the
-dashboards against this file. What must not live here: anything but names and numbers.
+(hence one table, here); `tts.*` is our own, for what has no name there. Documents and dashboards are held
+against this file. What must not live here: anything but names and numbers.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ What must not live here: how a status is judged (outcome.py), spans of stages (t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -72,6 +72,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if method.startswith(UNTRACED):
             return await continuation(handler_call_details)
         running = _Running(self, method, handler_call_details.invocation_metadata)
+        serving = asyncio.current_task()
+        if serving is not None:
+            serving.add_done_callback(running.task_ended)
         try:
             handler = await continuation(handler_call_details)
         except BaseException as error:
@@ -101,6 +104,7 @@ class _Running:
         )
         context = set_span_in_context(self._span, parent)
         self._call = Call(name, arrived, offset, context, single_request=True)
+        self._told = False
 
     def unknown_method(self) -> None:
         """Nobody serves this; the client may have invented the name, so it goes nowhere."""
@@ -108,6 +112,13 @@ class _Running:
         self._span.update_name(names.OTHER_METHOD)
         self._span.set_attribute(names.RPC_METHOD, names.OTHER_METHOD)
         self._end(judge(None, grpc.StatusCode.UNIMPLEMENTED, late=False, draining=False))
+
+    def task_ended(self, task: asyncio.Task[Any]) -> None:
+        """The client may leave before its request is there: then no handler ever runs."""
+        if not self._told:
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            left = asyncio.CancelledError() if error is None else error
+            self._end(judge(left, None, late=False, draining=self._owner._draining()))
 
     def ended_early(self, error: BaseException) -> None:
         """An interceptor further in has raised."""
@@ -138,9 +149,12 @@ class _Running:
         answered = behaviour(request, watched)
         if not hasattr(answered, "__aiter__"):
             return await answered
-        async with aclosing(answered):
+        try:
             async for message in answered:
                 await watched.write(message)
+        finally:
+            if hasattr(answered, "aclose"):
+                await answered.aclose()
         return None
 
     def _wrote(self, message: object) -> None:
@@ -150,6 +164,7 @@ class _Running:
             self._call.playback.sent(sound, time.monotonic())
 
     def _end(self, outcome: Outcome) -> None:
+        self._told = True
         ended = time.monotonic()
         span, call, status = self._span, self._call, outcome.status.name
         span.set_attribute(names.RPC_STATUS, status)

@@ -75,6 +75,26 @@ def test_an_exception_is_told_by_type_and_place_only(written: io.StringIO, form:
     assert "int(" not in told
 
 
+def test_the_sdk_repeats_itself_once_a_minute(written: io.StringIO) -> None:
+    sdk = logging.getLogger("opentelemetry.exporter")
+    for number in range(5):
+        sdk.warning("collector %d is gone", number)
+        log.warning("ours is always written")
+    sdk.warning("something else")
+    messages = [json.loads(line)["message"] for line in written.getvalue().splitlines()]
+    assert messages.count("ours is always written") == 5
+    assert [m for m in messages if not m.startswith("ours")] == ["collector 0 is gone", "something else"]
+
+
+def test_after_a_minute_it_is_written_again() -> None:
+    sparse = lines.Sparse(60.0)
+    record = logging.makeLogRecord({"name": "opentelemetry.sdk", "msg": "gone"})
+    written = []
+    for record.created in (1000.0, 1059.0, 1060.0, 1061.0):
+        written.append(sparse.filter(record))
+    assert written == [True, False, True, False]
+
+
 def test_text_is_for_people(written: io.StringIO) -> None:
     lines.configure("text", "info", written)
     log.info("ready", extra={"facts": {"port": 1}})

@@ -277,6 +277,25 @@ async def test_an_invented_method_does_not_get_into_names(kept: Kept) -> None:
     assert "zebra" not in span.to_json()
 
 
+async def test_a_client_who_leaves_before_its_request_is_there_leaves_a_span(kept: Kept) -> None:
+    arrived = asyncio.Event()
+
+    class Witness(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+        async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+            arrived.set()
+            return await continuation(handler_call_details)
+
+    async with serving(kept, Witness()) as setting, asyncio.timeout(20):
+        silent = setting.channel.stream_unary("/test.Service/unary_unary-return")()
+        await silent.wait_for_connection()
+        await arrived.wait()
+        silent.cancel()
+        await exported(kept)
+    assert not setting.service.entered.is_set()
+    assert (kept.spans()[0].attributes or {})[names.CLOSE_REASON] == "cancelled"
+    assert [point.count for point in kept.points(names.RPC_DURATION.name)] == [1]
+
+
 class Refusing(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """An interceptor further in that raises before there is a handler."""
 
