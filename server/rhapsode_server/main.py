@@ -36,6 +36,7 @@ from rhapsode_server.errors import ConfigError, ModelUnusable
 from rhapsode_server.models import registry
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
+from rhapsode_server.rpc.call import request_id
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
@@ -63,7 +64,8 @@ def serve_command(argv: list[str]) -> int:
     """Run the server with these arguments; returns the exit code. A signal ends it."""
     try:
         settings = config.from_command_line(argv)
-        configure(settings.telemetry.log_format, settings.telemetry.log_level)
+        told = settings.telemetry
+        configure(told.log_format, told.log_level, request_id=request_id)
         return asyncio.run(_until_signalled(settings))
     except (ConfigError, ModelUnusable) as error:
         return _refused(error.message, UNUSABLE)

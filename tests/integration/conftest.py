@@ -6,13 +6,15 @@ What must not live here: a stand-in for anything of ours; only the observer list
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
 from rhapsode_server.config import Settings
 from rhapsode_server.config import load as load_settings
@@ -41,18 +43,62 @@ class Witness:
         self.failures.append(f"{stage} {error_type} {sequences}")
 
 
+async def rest(call: Any) -> list[synthesis_pb2.SynthesizeResponse]:
+    """Every message that is left of a call whose first ones were read."""
+    messages = []
+    while (message := await call.read()) is not grpc.aio.EOF:
+        messages.append(message)
+    return messages
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread or task brings about; a test that hangs is ended by its time limit."""
+    while not true():  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.001)
+
+
+class AccessLog(logging.Handler):
+    """The lines of the access log, as they come; `also` adds what is true at that moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[dict[str, Any]] = []
+        self.also: Callable[[], dict[str, Any]] = dict
+        self._news = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.__dict__ | self.also())
+        self._news.set()
+
+    async def seen(self, code: str) -> dict[str, Any]:
+        """The first call that ended with this code; waits for it."""
+        while True:
+            self._news.clear()
+            for line in self.lines:
+                if line["code"] == code:
+                    return line
+            await self._news.wait()
+
+
 @dataclass
 class House:
     """A running server and a channel to it."""
 
     serving: Serving
     witness: Witness
+    access: AccessLog
     channel: grpc.aio.Channel
     stub: Any
 
     @property
     def target(self) -> str:
         return f"127.0.0.1:{self.serving.port}"
+
+    async def health(self, service: str = "", channel: grpc.aio.Channel | None = None) -> str:
+        """What the probes are told."""
+        stub = health_pb2_grpc.HealthStub(channel or self.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     async def speak(self, text: str, **fields: Any) -> Utterance:
         """One call of Synthesize, read to its end."""
@@ -93,14 +139,13 @@ class Utterance:
         return sum(chunk.sample_count for chunk in self.audio)
 
 
-Start = Callable[..., Any]
-
-
 @asynccontextmanager
 async def house(
-    settings: dict[str, object] | None = None, model: Callable[[], SpeechModel] | None = None
+    settings: Mapping[str, object] | None = None,
+    model: Callable[[], SpeechModel] | None = None,
+    code: int = 0,
 ) -> AsyncIterator[House]:
-    """A server that is ready; at the end it has to drain to exit code 0."""
+    """A server that is ready; at the end it has to end with this exit code."""
     wanted: Settings = load_settings(
         flags={"server.port": 0, "server.drain_seconds": 5, "model.source": "toy", **(settings or {})},
         environ={},
@@ -115,11 +160,26 @@ async def house(
     if running.done():
         ready.cancel()
         await running
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
-        stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
-        yield House(serving, witness, channel, stub)
+    with access_log() as access:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
+            stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
+            yield House(serving, witness, access, channel, stub)
     serving.stop()
-    assert await running == 0
+    assert await running == code
+
+
+@contextmanager
+def access_log() -> Iterator[AccessLog]:
+    """Listen to the access log."""
+    logger, log = logging.getLogger("rhapsode_server.access"), AccessLog()
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(log)
+    try:
+        yield log
+    finally:
+        logger.removeHandler(log)
+        logger.setLevel(before)
 
 
 @pytest.fixture

@@ -61,6 +61,12 @@ def current() -> Call:
     return _current.get()
 
 
+def request_id() -> str:
+    """The id of the request that this task serves; "" outside of a call."""
+    call = _current.get(None)
+    return call.request_id if call else ""
+
+
 def begin(method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Call:
     """A Call for a new RPC, named by the caller's `x-request-id` where that is fit for a log."""
     asked = dict(metadata).get(REQUEST_ID_KEY, "")

@@ -133,6 +133,11 @@ async def edge(call: Call, context: Context) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         _log_access(call, _code_of_cancelled(context))
         raise
+    except NotImplementedError:
+        _log_access(call, grpc.StatusCode.UNIMPLEMENTED)
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED, f"This server does not offer {call.method.lstrip('/')}."
+        )
     except Exception as error:  # noqa: BLE001 - the edge of every RPC
         name, where = type(error).__name__, place(error)
         log.error("%s failed of %s at %s", call.method, name, where, extra={"request_id": call.request_id})  # noqa: TRY400

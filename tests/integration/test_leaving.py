@@ -1,0 +1,151 @@
+"""Callers who leave, by choice, by deadline or by death: their slot is free within one step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any
+
+import grpc
+import pytest
+from rhapsode.tts.v1 import synthesis_pb2
+from rhapsode_server.core import FinishReason
+from rhapsode_server.engine.observer import SequenceEvent
+from rhapsode_server.models import toy
+from rhapsode_server.models.base import SpeechModel
+
+from tests.integration.conftest import House, house, rest, until
+from tests.integration.test_refusals import details
+
+TEXT = "abcdefgh " * 16
+"""One piece of 432 frames."""
+
+
+def slow() -> SpeechModel:
+    return toy.load(step_seconds=0.002)
+
+
+def steps_after(running: House, number: int, steps: int) -> int:
+    """In how many steps after the first `steps` a sequence still took part."""
+    return sum(number in step.members for step in running.witness.steps[steps:])
+
+
+def cancelled(running: House) -> list[SequenceEvent]:
+    return [event for event in running.witness.sequences if event.reason is FinishReason.CANCELLED]
+
+
+async def ended_early(running: House, code: str) -> None:
+    """A call ended with `code` and the engine let go of it at once."""
+    line = await running.access.seen(code)
+    steps = line["steps_so_far"]
+    engine = running.serving.engine
+    assert engine is not None
+    await until(lambda: cancelled(running) != [])
+    [gone] = cancelled(running)
+    assert gone.frames_made < 432
+    assert steps_after(running, gone.number, steps) <= 1
+    assert engine.load().running == 0
+
+
+async def sounding(call: Any) -> None:
+    """Read until there is sound."""
+    while not (await call.read()).HasField("audio"):
+        pass
+
+
+async def test_a_caller_who_cancels() -> None:
+    async with house(model=slow) as running:
+        running.access.also = lambda: {"steps_so_far": len(running.witness.steps)}
+        call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
+        await sounding(call)
+        call.cancel()
+        await ended_early(running, "CANCELLED")
+
+
+async def test_a_caller_whose_deadline_passes() -> None:
+    async with house(model=slow) as running:
+        running.access.also = lambda: {"steps_so_far": len(running.witness.steps)}
+        call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT), timeout=0.4)
+        await sounding(call)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rest(call)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await ended_early(running, "DEADLINE_EXCEEDED")
+
+
+CLIENT = """
+import grpc, sys
+from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
+channel = grpc.insecure_channel(sys.argv[1])
+stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)
+for message in stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=sys.argv[2])):
+    if message.HasField("audio"):
+        print("sounding", flush=True)
+"""
+
+
+async def test_a_caller_who_is_killed() -> None:
+    """A process of its own, ended with SIGKILL: nothing is said, the connection is just gone."""
+    async with house({"engine.max_ahead": 0.2}, slow) as running:
+        running.access.also = lambda: {"steps_so_far": len(running.witness.steps)}
+        client = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CLIENT, running.target, TEXT), stdout=asyncio.subprocess.PIPE
+        )
+        assert client.stdout is not None
+        assert await client.stdout.readline() == b"sounding\n"
+        client.kill()
+        await client.wait()
+        await ended_early(running, "CANCELLED")
+
+
+async def test_a_deadline_that_cannot_be_met_begins_no_work() -> None:
+    async with house({"engine.slots": 1}, slow) as running:
+        first = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
+        await sounding(first)
+        submitted = len(running.witness.sequences)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT), timeout=0.05).read()
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        first.cancel()
+        await running.access.seen("CANCELLED")
+        assert len(running.witness.sequences) <= submitted + 1
+
+
+async def test_the_longest_call_is_ended_with_a_word() -> None:
+    """0.5 seconds of wall time for 8.6 seconds of sound, of which 0.2 may be made ahead."""
+    async with house({"server.max_stream_seconds": 0.5, "engine.max_ahead": 0.2}) as running:
+        call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rest(call)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert details(caught.value)["ErrorInfo"].reason == "STREAM_TOO_LONG"
+        assert running.serving.engine is not None
+
+
+async def test_a_reader_who_does_not_read_is_not_served_ahead() -> None:
+    """The server makes what may run ahead and no more, and serves others meanwhile."""
+    async with house({"engine.max_ahead": 0.3}) as running:
+        lazy = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
+        await sounding(lazy)
+        others = await asyncio.gather(*(running.speak("Hello.") for _ in range(4)))
+        assert all(spoken.done for spoken in others)
+        assert running.serving.engine is not None
+        assert running.serving.engine.load().running == 1
+        lazy.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await lazy.read()
+
+
+async def test_leaving_many_times_leaves_nothing_behind() -> None:
+    async with house(model=slow) as running:
+        for _ in range(20):
+            call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
+            await sounding(call)
+            call.cancel()
+        await until(lambda: not running.serving.gate.inside)
+        assert running.serving.engine is not None
+        alone = (await running.speak("Still here.", seed=1)).data
+        assert running.serving.engine.load()[1:3] == (0, 0)
+    async with house(model=slow) as fresh:
+        assert (await fresh.speak("Still here.", seed=1)).data == alone
