@@ -88,6 +88,7 @@ TABLE = (
         ),
         packages=("grpc", "opentelemetry", "prometheus_client"),
     ),
+    Room(("parity",), rooms=(*NOUNS, "models.registry")),
     Room(("config",), rooms=NOUNS, packages=("pydantic", "pydantic_core", "pydantic_settings")),
     Room(("main", "__main__"), rooms=ANY, packages=ANY),
     Room(("rhapsode_server",)),

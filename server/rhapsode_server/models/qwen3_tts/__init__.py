@@ -15,7 +15,8 @@ from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.qwen3_tts.acoustic import QwenAcoustic
 from rhapsode_server.models.qwen3_tts.cloning import QwenCloner
 from rhapsode_server.models.qwen3_tts.codec_weights import load_codec
-from rhapsode_server.models.qwen3_tts.config import Checkpoint, read_checkpoint
+from rhapsode_server.models.qwen3_tts.config import Checkpoint
+from rhapsode_server.models.qwen3_tts.config_files import read_checkpoint
 from rhapsode_server.models.qwen3_tts.frontend import SETTINGS, QwenFrontend
 from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import load_predictor

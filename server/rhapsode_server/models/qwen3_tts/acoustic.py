@@ -51,14 +51,14 @@ class QwenAcoustic:
         self.talker = talker
         self.predictor = predictor
         self.embeddings = embeddings
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._positions = positions
         self._guards = guards
         self._is_end, self._is_control = _masks(checkpoint, embeddings.codes.device)
 
     def new_state(self, slots: int) -> AcousticState:
         """Rows for `slots` requests."""
-        pad, config = self._checkpoint.text.tts_pad, self._checkpoint.talker
+        pad, config = self.checkpoint.text.tts_pad, self.checkpoint.talker
         like = self.embeddings.codes
         return AcousticState(config, slots, self._positions, self._guards.watched, pad, like)
 
@@ -89,7 +89,7 @@ class QwenAcoustic:
         needed = max(state.lengths[row] for row in rows) + 1
         span = min(-(-needed // SPAN_STEP) * SPAN_STEP, state.cache.capacity)
         few = all(0 < state.best[row] <= FEW_BEST for row in rows)
-        return span, FEW_BEST if few else self._checkpoint.talker.vocab
+        return span, FEW_BEST if few else self.checkpoint.talker.vocab
 
     def advance(self, state: AcousticState, slots: Tensor, span: int, best: int, first: int | None) -> Step:
         """The step itself, for the rows `slots` [B] on the device; counters move last."""
@@ -106,7 +106,7 @@ class QwenAcoustic:
         frames = self.predictor(hidden, code, self.embeddings, choose)
         lost = self._lost(state, slots, code, frame) | ~torch.isfinite(logits).all(1)
         self._keep(state, slots, position, frame, frames)
-        stopped = code == self._checkpoint.codec_ids.eos
+        stopped = code == self.checkpoint.codec_ids.eos
         return Step(frames, ~stopped & ~lost, stopped | lost, lost & ~stopped)
 
     # ---- parts of a step
@@ -125,11 +125,15 @@ class QwenAcoustic:
     def _first_code(
         self, state: AcousticState, slots: Tensor, logits: Tensor, frame: Tensor, noise: Tensor, best: int
     ) -> Tensor:
-        """Codebook 0 [B] from logits [B, vocab]: penalty, then the end's floor and the control tokens."""
-        scores = penalise(logits, state.seen[slots], state.penalty[slots])
-        early = (frame < state.fewest[slots])[:, None] & self._is_end
-        scores = scores.masked_fill(self._is_control | early, NEVER)
+        """Codebook 0 [B] from logits [B, vocab]."""
+        early = frame < state.fewest[slots]
+        scores = self.scores(logits, state.seen[slots], state.penalty[slots], early)
         return _drawn(scores, state.talker.of(slots), noise, best)
+
+    def scores(self, logits: Tensor, seen: Tensor, penalty: Tensor, early: Tensor) -> Tensor:
+        """Logits [B, vocab] after the penalty for `seen` codes, without the end where it is `early` [B]."""
+        ruled_out = self._is_control | (early[:, None] & self._is_end)
+        return penalise(logits, seen, penalty).masked_fill(ruled_out, NEVER)
 
     def _lost(self, state: AcousticState, slots: Tensor, code: Tensor, frame: Tensor) -> Tensor:
         """Rows [B] whose last `watched` codes hold no more than `distinct` different ones."""

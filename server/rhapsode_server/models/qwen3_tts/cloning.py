@@ -72,13 +72,22 @@ class QwenCloner:
     @torch.inference_mode()
     def x_vector(self, samples: Tensor) -> Tensor:
         """The speaker's vector [width] of samples [N]."""
-        mel = self._speaker.mel(samples[None])
+        mel = self.mel(samples).T[None]
         vector: Tensor = self._speaker(mel.to(self._speaker.fc.weight.dtype))[0]
         return vector
 
+    def mel(self, samples: Tensor) -> Tensor:
+        """What the speaker encoder sees of samples [N]: log mel spectra [T, mels]."""
+        return self._speaker.mel(samples[None])[0].T
+
+    def codes(self, samples: Tensor) -> Tensor:
+        """Frames [F, codebooks] of samples [N]."""
+        codes: Tensor = self._speech(samples)
+        return codes
+
     def clip(self, samples: Tensor, transcript: str) -> Clip:
         """Codes of samples [N], ids of what is said in them, and the vocoder's state after them."""
-        codes: Tensor = self._speech(samples)
+        codes = self.codes(samples)
         ids = self._tokenizer.encode(transcript.strip())
         return Clip(codes, tuple(ids), self._vocoder.primed(codes))
 

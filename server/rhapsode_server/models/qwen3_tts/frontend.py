@@ -43,6 +43,10 @@ class QwenPrompt(Prompt):
     fewest: int
     clip: Clip | None = None
 
+    def bounded(self, most: int) -> QwenPrompt:
+        """The same prompt with another limit on its frames."""
+        return replace(self, max_frames=most, positions=len(self.rows) + most)
+
 
 class QwenFrontend:
     """Prepares prompts for one checkpoint. Holds nothing that a call changes."""
@@ -69,7 +73,7 @@ class QwenFrontend:
         self._positions = positions
         self._frame_rate = frame_rate
         self._guards = guards
-        self._streaming = streaming
+        self.streaming = streaming
 
     def prepare(self, utterance: Utterance) -> QwenPrompt:
         """The prompt of one piece. Raises errors.TextRefused and errors.SettingUnsupported."""
@@ -77,7 +81,7 @@ class QwenFrontend:
         if not any(letter.isalnum() for letter in text):
             raise TextRefused("There is nothing to speak in this text. Send at least one word.")
         speech = self.speech(utterance, self.tokenizer.encode(text))
-        return self.assemble(speech, utterance, text, streaming=self._streaming)
+        return self.assemble(speech, utterance, text, streaming=self.streaming)
 
     def speech(self, utterance: Utterance, body: Sequence[int], *, complete: bool = True) -> Speech:
         """All that the layout needs to know of `utterance`, with `body` as its text."""

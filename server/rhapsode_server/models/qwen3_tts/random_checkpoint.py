@@ -25,7 +25,8 @@ from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
 from rhapsode_server.layers.kv_cache import Scratch
-from rhapsode_server.models.qwen3_tts.config import KINDS, Kind, TalkerConfig, read_checkpoint
+from rhapsode_server.models.qwen3_tts.config import KINDS, Kind, TalkerConfig
+from rhapsode_server.models.qwen3_tts.config_files import read_checkpoint
 from rhapsode_server.models.qwen3_tts.geometry import (
     GENERATION_JSON,
     GEOMETRIES,

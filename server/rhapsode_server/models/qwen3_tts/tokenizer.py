@@ -62,10 +62,13 @@ class TextTokenizer:
         turn = self.encode("user\n" + text)
         return [self._ids.im_start, *turn, self._ids.im_end, self.role[2]]
 
-    def reference_body(self, text: str) -> list[int]:
-        """What the reference implementation feeds for `text`, control tokens in it and all (for parity)."""
-        template = f"<|im_start|>assistant\n{text}<|im_end|>\n<|im_start|>assistant\n"
-        return list(self._controlled.encode(template, add_special_tokens=False).ids)[3:-5]
+    def template(self, text: str, *, again: bool) -> list[int]:
+        """What the reference implementation tokenises for `text`, control tokens in it and all.
+
+        `again`: with the header of a further turn, as around the text to be spoken. For parity only.
+        """
+        turn = f"<|im_start|>assistant\n{text}<|im_end|>\n" + "<|im_start|>assistant\n" * again
+        return list(self._controlled.encode(turn, add_special_tokens=False).ids)
 
 
 def _byte_level_bpe(path: Path, split: SplitPattern) -> Tokenizer:
