@@ -39,6 +39,20 @@ test-slow: $(READY) ## what takes minutes
 test-gpu: $(READY) ## what needs a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
 
+.PHONY: voice-report
+voice-report: $(READY) ## word error rate and durations of the embedded voice beside its teacher's (needs flite)
+	@PYTHONPATH=server $(BIN)/python voices/ion/report.py $(REPORT_ARGS)
+
+.PHONY: test-chart
+test-chart: $(READY) ## the Helm chart, without a cluster: renders, schemas, policies, alerts
+	@scripts/chart-tools
+	$(BIN)/python -m pytest tests/chart -m chart $(PYTEST_ARGS)
+
+.PHONY: chart
+chart: $(READY) ## generate the chart's schema, its table of values and its golden renderings anew
+	@scripts/chart-tools
+	@scripts/chart-generate
+
 .PHONY: check
 check: $(READY) ## ruff, mypy --strict, buf and the house rules, as CI runs them
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from mel import HOP, RATE, log_mel
 from numpy.typing import NDArray
-from paths import FEATURES, RENDERED
+from paths import FEATURES, PARTS, RENDERED
 from rhapsode_server.models.ion.phones import PHONES, Token, pause, pause_after, word_tokens
 from teacher import SPEAKERS
 from tqdm import tqdm
@@ -140,7 +140,7 @@ def build(part: str) -> None:
 def main() -> None:
     """Both parts."""
     torch.set_num_threads(1)
-    for part in ("held", "train"):
+    for part in PARTS:
         build(part)
 
 

@@ -11,4 +11,5 @@ TEXT = WORK / "text.tsv"
 RENDERED = WORK / "rendered"
 FEATURES = WORK / "features"
 RUNS = WORK / "runs"
+PARTS = ("train", "held")
 SEED = 20_240_521

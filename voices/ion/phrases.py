@@ -61,22 +61,22 @@ _THINGS = (
 )
 THINGS = tuple(_THINGS.split("|"))
 _ACTIONS = (
-    "check that|look into that|find your {thing}|cancel your {thing}|update your {thing}|call you"
-    "back|confirm your {thing}|send you a message|reset your {thing}|change your {thing}|read that"
+    "check that|look into that|find your {thing}|cancel your {thing}|update your {thing}|call you "
+    "back|confirm your {thing}|send you a message|reset your {thing}|change your {thing}|read that "
     "back to you|transfer you to a colleague|open a new {thing}|book a {thing}|explain the next step|"
     "speak more slowly"
 )
 ACTIONS = tuple(_ACTIONS.split("|"))
 _SHORT = (
-    "Yes.|No.|Okay.|Sure.|Hello.|Hi.|Hi there.|Goodbye.|Bye.|Thanks.|Thank you.|Thank you very"
+    "Yes.|No.|Okay.|Sure.|Hello.|Hi.|Hi there.|Goodbye.|Bye.|Thanks.|Thank you.|Thank you very "
     "much.|Please.|Sorry.|I'm sorry.|One moment.|One moment, please.|Just a second.|Of course.|"
     "Certainly.|Great.|Perfect.|All right.|Right.|I see.|Got it.|Exactly.|Absolutely.|Not yet.|"
     "Maybe.|Why?|What?|When?|Where?|Who?|How?|Really?|Pardon?|Are you there?|Can you hear me?|"
-    "Go ahead.|Take your time.|You're welcome.|No problem.|Good morning.|Good afternoon.|Good"
-    "evening.|Good night.|Well done!|Wonderful!|Congratulations!|Welcome!|Welcome back.|Let me"
-    "see.|Let me check.|Hold on.|Stop.|Wait.|Help.|Done.|Next.|Correct.|That's right.|That's"
+    "Go ahead.|Take your time.|You're welcome.|No problem.|Good morning.|Good afternoon.|Good "
+    "evening.|Good night.|Well done!|Wonderful!|Congratulations!|Welcome!|Welcome back.|Let me "
+    "see.|Let me check.|Hold on.|Stop.|Wait.|Help.|Done.|Next.|Correct.|That's right.|That's "
     "fine.|I understand.|I don't know.|Is that all?|Anything else?|Yes, please.|No, thank you.|"
-    "Oh!|Ah.|Hmm.|Hooray!|Today.|Tomorrow.|Now.|Later.|Soon.|Never.|Always.|Almost.|Here you"
+    "Oh!|Ah.|Hmm.|Hooray!|Today.|Tomorrow.|Now.|Later.|Soon.|Never.|Always.|Almost.|Here you "
     "are.|See you soon."
 )
 SHORT = tuple(_SHORT.split("|"))
@@ -120,8 +120,9 @@ def clock(r: Random) -> str:
 
 def date(r: Random) -> str:
     """A day, with or without its weekday."""
-    late = f"twenty {r.choice(ORDINALS[:9])}"
-    day = f"{r.choice(MONTHS)} {r.choice((r.choice(ORDINALS), r.choice(ORDINALS), late))}"
+    month = r.choice(MONTHS)
+    days = (r.choice(ORDINALS), r.choice(ORDINALS), f"twenty {r.choice(ORDINALS[:9])}")
+    day = f"{month} {r.choice(days)}"
     return day if r.random() < 0.5 else f"{r.choice(DAYS)}, {day}"
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-from paths import RENDERED, TEXT
+from paths import PARTS, RENDERED, TEXT
 from teacher import Spoken, Teacher
 from tqdm import tqdm
 
@@ -23,8 +24,8 @@ SHARD = 100
 Job = tuple[str, str, int, tuple[str, ...]]
 
 
-def jobs() -> list[Job]:
-    """(part, speaker, number, sentences) for every shard, the speakers interleaved."""
+def jobs(parts: Collection[str]) -> list[Job]:
+    """(part, speaker, number, sentences) for every shard of `parts`, the speakers interleaved."""
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
     for line in TEXT.read_text().splitlines():
         part, speaker, sentence = line.split("\t")
@@ -32,6 +33,7 @@ def jobs() -> list[Job]:
     found = [
         (part, speaker, start // SHARD, tuple(sentences[start : start + SHARD]))
         for (part, speaker), sentences in grouped.items()
+        if part in parts
         for start in range(0, len(sentences), SHARD)
     ]
     return sorted(found, key=lambda job: (job[2], job[0], job[1]))
@@ -74,16 +76,20 @@ def render(job: Job) -> int:
     return len(sentences)
 
 
-def main() -> None:
-    """Render all shards."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=2)
-    processes = parser.parse_args().processes
+def render_all(parts: Collection[str], processes: int) -> None:
+    """Render what is missing of `parts`."""
     RENDERED.mkdir(parents=True, exist_ok=True)
-    work = jobs()
+    work = jobs(parts)
     with Pool(processes) as pool, tqdm(total=sum(len(job[3]) for job in work), desc="rendered") as bar:
         for count in pool.imap_unordered(render, work):
             bar.update(count)
+
+
+def main() -> None:
+    """Both parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=2)
+    render_all(PARTS, parser.parse_args().processes)
 
 
 if __name__ == "__main__":

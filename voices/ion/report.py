@@ -16,13 +16,16 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import text
 import torch
 from listen import Listener, errors, words_of
 from numpy.typing import NDArray
-from paths import RENDERED, WORK
+from paths import RENDERED, TEXT, WORK
+from render import render_all
 from rhapsode_server.core import Window
 from rhapsode_server.models.base import SpeechModel, Utterance
 from rhapsode_server.models.ion import load
@@ -31,6 +34,8 @@ from teacher import SPEAKERS
 from tqdm import tqdm
 
 REPORT = WORK / "report.json"
+TEACHER = WORK / "teacher.json"
+"""What was heard of the teacher, which does not change: sentence by sentence, so that a report can go on."""
 WORST_ABOVE_TEACHER = 0.05
 LARGEST_STRAY = 0.30
 Sound = NDArray[np.int16]
@@ -55,6 +60,13 @@ class Said:
     whole: bool
 
 
+def prepare() -> None:
+    """Make the held-out sentences and the teacher's sound of them, unless they are there (a minute)."""
+    if not TEXT.exists():
+        text.write()
+    render_all(("held",), processes=2)
+
+
 def held_out(speaker: str) -> Iterator[Held]:
     """Held-out sentences of a speaker in the order of the shards."""
     for shard in sorted(RENDERED.glob(f"held-{speaker}-*[0-9].npz")):
@@ -67,16 +79,18 @@ def held_out(speaker: str) -> Iterator[Held]:
             yield Held(sentence["text"], speaker, sound, ends[-2] - ends[0])
 
 
-def for_listening(speaker: str, count: int) -> list[Held]:
-    """The first `count` sentences of 4 to 16 words without figures or single letters, which have many
-    spellings.
+def plain_sentences(speaker: str, count: int, words: range) -> list[Held]:
+    """The first `count` sentences of that many words without figures or single letters.
+
+    Those have several readings ("1600" is sixteen hundred or one thousand six hundred), and teacher and
+    text desk may choose differently.
     """
     fit = (
         one
         for one in held_out(speaker)
-        if 4 <= len(one.text.split()) <= 16 and not re.search(r"\d|\b[B-HJ-Z]\b|o'clock", one.text)
+        if len(one.text.split()) in words and not re.search(r"\d|\b[B-HJ-Z]\b|o'clock", one.text)
     )
-    return [one for one, _ in zip(fit, range(count), strict=False)]
+    return list(islice(fit, count))
 
 
 class Pupil:
@@ -118,14 +132,30 @@ def silence_around(sound: Sound) -> Sound:
     return np.concatenate((still, sound, still))
 
 
+class TeacherHeard:
+    """Words heard of the teacher, kept in TEACHER."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._kept: dict[str, list[str]] = json.loads(TEACHER.read_text()) if TEACHER.exists() else {}
+
+    def hear(self, held: Held) -> list[str]:
+        """From the file, or listen and write."""
+        key = f"{held.speaker}: {held.text}"
+        if key not in self._kept:
+            self._kept[key] = self._listener.hear(silence_around(held.sound))
+            TEACHER.write_text(json.dumps(self._kept))
+        return self._kept[key]
+
+
 def word_errors(pupil: Pupil, listener: Listener, speaker: str, count: int) -> dict[str, float]:
     """Word error rates of teacher and pupil on the same sentences."""
-    wrong, words = {"teacher": 0, "pupil": 0}, 0
-    sentences = for_listening(speaker, count)
+    wrong, words, teacher = {"teacher": 0, "pupil": 0}, 0, TeacherHeard(listener)
+    sentences = plain_sentences(speaker, count, range(4, 17))
     for held in tqdm(sentences, desc=f"listening to {speaker}"):
         said = words_of(held.text)
         words += len(said)
-        wrong["teacher"] += errors(said, listener.hear(silence_around(held.sound)))
+        wrong["teacher"] += errors(said, teacher.hear(held))
         wrong["pupil"] += errors(said, listener.hear(silence_around(pupil.say(held.text, speaker).sound)))
     return {"sentences": len(sentences), "words": words, **{who: wrong[who] / words for who in wrong}}
 
@@ -135,7 +165,7 @@ def durations(pupil: Pupil, count: int) -> dict[str, float]:
     each = -(-count // len(SPEAKERS))
     strays, unfinished = [], 0
     for speaker in SPEAKERS:
-        chosen = [held for held, _ in zip(held_out(speaker), range(each), strict=False)]
+        chosen = plain_sentences(speaker, each, range(1, 25))
         for held in tqdm(chosen, desc=f"timing {speaker}"):
             said = pupil.say(held.text, speaker)
             strays.append(said.speech / held.speech - 1)
@@ -186,6 +216,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=REPORT)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    prepare()
     pupil, listener = Pupil(load(given.voice)), Listener()
     result = {speaker: word_errors(pupil, listener, speaker, given.sentences) for speaker in SPEAKERS}
     result["durations"] = durations(pupil, given.durations)

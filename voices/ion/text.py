@@ -24,6 +24,7 @@ from tqdm import tqdm
 WORDNET = Path("/usr/share/wordnet")
 FORTUNES = Path("/usr/share/games/fortunes")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 ,;:.'?!-]*")
+COUNT = 24_000
 LONGEST = 24
 """Words. flite speaks about 2.5 words a second."""
 
@@ -81,18 +82,22 @@ def collect(count: int, rng: Random) -> list[str]:
     return sentences
 
 
-def main() -> None:
+def write(count: int = COUNT) -> None:
     """Write TEXT. Short answers are spoken by every speaker, all else by one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=24_000)
-    sentences = collect(parser.parse_args().count, Random(SEED))
-    lines = []
+    sentences, lines = collect(count, Random(SEED)), []
     for index, sentence in enumerate(sentences):
         speakers = SPEAKERS if sentence in SHORT else (SPEAKERS[index % len(SPEAKERS)],)
         lines += [f"{part_of(sentence)}\t{speaker}\t{sentence}" for speaker in speakers]
     TEXT.parent.mkdir(parents=True, exist_ok=True)
     TEXT.write_text("\n".join(lines) + "\n")
     print(f"{len(lines)} lines in {TEXT}")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT)
+    write(parser.parse_args().count)
 
 
 if __name__ == "__main__":

@@ -171,12 +171,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     if given.predicted:
         network = trained_acoustic()
-        train(
-            given.steps,
-            given.rows,
-            given.length,
-            lambda crops, rng: crops.draw_predicted(rng, given.rows, network),
-        )
+        train(given.steps, given.length, lambda crops, rng: crops.draw_predicted(rng, given.rows, network))
     else:
         train(given.steps, given.length, lambda crops, rng: crops.draw(rng, given.rows))
 

@@ -1,8 +1,8 @@
 """The neural network behind ion's vocoder: mel, voicing and pitch -> waveform, causal but for a short
 look-ahead.
 
-It is a source and a filter. The source is a band-limited pulse train at the pitch that the frames carry, and
-a fixed loop of noise; the filter is what a small causal ConvNeXt stack makes of the frames: a magnitude and a
+It is a source and a filter. The source is a band-limited pulse train at the pitch that the frames carry,
+silent where they say there is no voice, and a fixed loop of noise; the filter is what a small causal ConvNeXt stack makes of the frames: a magnitude and a
 phase for the pulses, a magnitude for the noise, twice per frame. Both are joined by an inverse STFT with
 overlap-add. All look-ahead sits in the first convolution, so everything after it is strictly causal and
 windows join exactly. Must not live here: slots, chunking, files. B rows, n frames, 256 samples a frame.
@@ -59,15 +59,16 @@ class VocoderConfig:
 class Memory:
     """What a row remembers between windows; the first dimension of every tensor is the row.
 
-    frames [B, past, channels]: the last ones used. layers [B, layers, kernel - 1, width]. phase [B] float64,
-    cycles. hertz [B]: pitch where the pulses stand. pulses [B, fft]: made but not yet used up. sound [B, fft
-    - step]: overlap. count [B] int64: frames done.
+    frames [B, past, channels]: the last ones used. layers [B, layers, kernel - 1, width]. phase [B] float64
+    in cycles, hertz [B] and voice [B] (0 to 1): where the pulses stand. pulses [B, fft]: made but not yet used
+    up. sound [B, fft - step]: overlap. count [B] int64: frames done.
     """
 
     frames: Tensor
     layers: Tensor
     phase: Tensor
     hertz: Tensor
+    voice: Tensor
     pulses: Tensor
     sound: Tensor
     count: Tensor
@@ -161,17 +162,19 @@ class Generator(nn.Module):
         phase = torch.zeros(rows, dtype=torch.float64, device=device)
         hertz = torch.full((rows,), math.exp(PITCH_CENTRE), device=device)
         pulses, sound = (torch.zeros(rows, size, device=device) for size in (c.fft, c.fft - c.step))
+        voice = torch.zeros(rows, device=device)
         count = torch.zeros(rows, dtype=torch.long, device=device)
-        return Memory(frames, layers, phase, hertz, pulses, sound, count)
+        return Memory(frames, layers, phase, hertz, voice, pulses, sound, count)
 
     def forward(self, shown: Tensor, memory: Memory, spectra: Tensor) -> tuple[Tensor, Memory]:
         """shown [B, n + ahead, channels] -> waveform [B, n * hop], memory after n frames."""
         n, c = shown.shape[1] - self.config.ahead, self.config
         filters, frames, layers = self._filters(shown, memory)
-        two = c.fft // c.hop
-        hertz = torch.exp(shown[:, two : two + n, -1].double() / PITCH_SCALE + PITCH_CENTRE).float()
+        soon = shown[:, c.fft // c.hop :][:, :n]
+        hertz = torch.exp(soon[..., -1].double() / PITCH_SCALE + PITCH_CENTRE).float()
+        voice = (soon[..., -2] + 0.5).clamp(0.0, 1.0)
         fresh, phase = self.pulses(hertz, memory.hertz, memory.phase)
-        pulses = torch.cat((memory.pulses, fresh), 1)
+        pulses = torch.cat((memory.pulses, fresh * ramp(memory.voice, voice, c.hop)), 1)
         cut = pulses.unfold(1, c.fft, c.step)[:, : n * c.splits] * self.window
         source = torch.fft.rfft(cut)
         steps = memory.count[:, None] * c.splits + torch.arange(n * c.splits, device=shown.device)
@@ -186,6 +189,7 @@ class Generator(nn.Module):
             layers,
             phase,
             hertz[:, -1],
+            voice[:, -1],
             pulses[:, n * c.hop :],
             sound[:, n * c.hop :],
             memory.count + n,
@@ -213,6 +217,13 @@ class Generator(nn.Module):
         turn = torch.complex(torch.cos(phase), torch.sin(phase))
         total = source.view(shape) * turn * voiced + noise.view(shape) * hiss
         return total.view(rows, n * c.splits, c.bins)
+
+
+def ramp(before: Tensor, ends: Tensor, hop: int) -> Tensor:
+    """Straight lines [B, n * hop] from `before` [B] to each of `ends` [B, n] in turn."""
+    begins = torch.cat((before[:, None], ends[:, :-1]), 1)[..., None]
+    share = torch.arange(1, hop + 1, device=ends.device) / hop
+    return (begins + (ends[..., None] - begins) * share).flatten(1)
 
 
 def overlap_add(pieces: Tensor, step: int) -> Tensor:
