@@ -2,10 +2,11 @@
 look-ahead.
 
 It is a source and a filter. The source is a band-limited pulse train at the pitch that the frames carry,
-silent where they say there is no voice, and a fixed loop of noise; the filter is what a small causal ConvNeXt stack makes of the frames: a magnitude and a
-phase for the pulses, a magnitude for the noise, twice per frame. Both are joined by an inverse STFT with
-overlap-add. All look-ahead sits in the first convolution, so everything after it is strictly causal and
-windows join exactly. Must not live here: slots, chunking, files. B rows, n frames, 256 samples a frame.
+silent where they say there is no voice, and a fixed loop of noise; the filter is what a small causal ConvNeXt
+stack makes of the frames: a magnitude and a phase for the pulses, a magnitude for the noise, twice per frame.
+Both are joined by an inverse STFT with overlap-add. All look-ahead sits in the first convolution, so
+everything after it is strictly causal and windows join exactly. Must not live here: slots, chunking, files. B
+rows, n frames, 256 samples a frame.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Memory:
     """What a row remembers between windows; the first dimension of every tensor is the row.
 
     frames [B, past, channels]: the last ones used. layers [B, layers, kernel - 1, width]. phase [B] float64
-    in cycles, hertz [B] and voice [B] (0 to 1): where the pulses stand. pulses [B, fft]: made but not yet used
-    up. sound [B, fft - step]: overlap. count [B] int64: frames done.
+    in cycles, hertz [B] and voice [B] (0 to 1): where the pulses stand. pulses [B, fft]: made but not yet
+    used up. sound [B, fft - step]: overlap. count [B] int64: frames done.
     """
 
     frames: Tensor
