@@ -86,6 +86,8 @@ def main() -> int:
         for turn in range(asked.rounds):
             for kind in _order(turn):
                 rounds[kind].append(run(KINDS[kind]))
+                made = rounds[kind][-1]
+                console.print(f"{kind:>6}: {1000 * made.processor / made.requests:.1f} ms a request")
     held = _show(rounds, asked, console)
     return 0 if held else 1
 
