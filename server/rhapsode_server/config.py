@@ -40,7 +40,9 @@ _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+    )
 
 
 class ServerSettings(_Section):
@@ -53,18 +55,23 @@ class ServerSettings(_Section):
     health_port: int | None = Field(default=None, ge=0, le=65535)
     """A second, plaintext port with grpc.health.v1 only, for probes; the main port has it too."""
     reflection: bool = False
+    """Let clients such as grpcurl ask which services there are."""
     drain_seconds: float = Field(default=30.0, ge=0)
     """How long running utterances may go on after SIGTERM; then they are cancelled."""
     max_stream_seconds: float = Field(default=1800.0, gt=0)
-    """An utterance that takes longer ends with finish reason DEADLINE."""
+    """A call that takes longer ends with DEADLINE_EXCEEDED, reason STREAM_TOO_LONG."""
     max_concurrent_streams: int = Field(default=100, ge=1)
     """Per connection: one client that opens and resets streams cannot stall the others."""
     max_connection_age: float = Field(default=300.0, gt=0)
     """Clients then reconnect, and so find new servers; running streams are never cut by it."""
     max_connection_idle: float = Field(default=900.0, gt=0)
+    """A connection without calls is closed after this."""
     keepalive_time: float = Field(default=30.0, ge=1)
+    """A quiet connection is asked this often whether anybody is there."""
     keepalive_timeout: float = Field(default=10.0, ge=1)
+    """A connection that does not answer for so long is closed, and its calls are cancelled."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """The largest request."""
 
 
 class ModelSettings(_Section):
@@ -77,6 +84,7 @@ class ModelSettings(_Section):
     options: dict[str, str | int | float | bool] = {}
     """Further arguments of the family's loader, such as `dtype`; it refuses those that it has not got."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
+    """auto, cpu, cuda, cuda:1 or mps; auto is a GPU where there is one."""
     threads: int = Field(default=0, ge=0)
     """Threads of one matrix product; 0: one for each core this process may use."""
     voices: Path | None = None
@@ -109,7 +117,9 @@ class TelemetrySettings(_Section):
     """What is told about the work. Exporters are configured by the standard OTEL_* variables."""
 
     log_format: Literal["text", "json"] = "text"
+    """Lines for people, or a JSON object a line."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious lines that are written; health checks are logged at debug."""
 
 
 class Settings(_Section):

@@ -32,7 +32,13 @@ from rhapsode_server.config import ModelSettings, Settings
 from rhapsode_server.core import Request
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.worker import EngineSettings
-from rhapsode_server.errors import ConfigError, ModelUnusable
+from rhapsode_server.errors import (
+    ConfigError,
+    EngineStopped,
+    GenerationFailed,
+    InvalidRequest,
+    ModelUnusable,
+)
 from rhapsode_server.models import registry
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
@@ -71,6 +77,8 @@ def serve_command(argv: list[str]) -> int:
         return _refused(error.message, UNUSABLE)
     except PortUnavailable as error:
         return _refused(error.message, NO_PORT)
+    except (EngineStopped, GenerationFailed) as error:  # in the warm-up
+        return _refused(error.message, ENGINE_LOST)
     except SystemExit as answered:  # argparse has shown its help, or what is wrong
         return answered.code if isinstance(answered.code, int) else UNUSABLE
 
@@ -208,11 +216,9 @@ class Serving:
 def load_model(wanted: ModelSettings) -> SpeechModel:
     """The checkpoint, on the device, with the interpreter and torch set for serving."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    torch.set_num_threads(wanted.threads or len(os.sched_getaffinity(0)))
-    device = wanted.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    log.info("loading %s on %s", wanted.source, device)
+    torch.set_num_threads(wanted.threads or registry.usable_cores())
+    device = registry.device_for(wanted.device)
+    log.info("loading %s on %s with %d threads", wanted.source, device, torch.get_num_threads())
     began = time.monotonic()
     options = {"voices": wanted.voices, **wanted.options}
     model = registry.load(wanted.source, family=wanted.family, device=device, **options)
@@ -224,8 +230,11 @@ def load_model(wanted: ModelSettings) -> SpeechModel:
 async def _warm_up(synthesizer: Synthesizer) -> None:
     """Speak a little through the whole path, so that the first caller does not pay for what is lazy."""
     for number, text in enumerate(WARM_UP):
-        async for _ in synthesizer.synthesize(Request(f"warm-up-{number}", text, voice="")):
-            pass
+        try:
+            async for _ in synthesizer.synthesize(Request(f"warm-up-{number}", text, voice="")):
+                pass
+        except InvalidRequest as error:  # a voice that does not speak English serves its own callers well
+            log.warning("warm-up text refused: %s", error.message)
     log.info("warm: first sound after %.0f ms", 1000 * (synthesizer.estimated_first_audio() or 0.0))
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+
+import torch
 
 from rhapsode_server.errors import ConfigError, ModelUnusable
 from rhapsode_server.models.base import SpeechModel
@@ -41,6 +44,28 @@ def _check_options(family: str, chosen: set[str], there_are: set[str]) -> None:
     for option in sorted(chosen - there_are):
         has = f"It has: {', '.join(sorted(there_are))}." if there_are else "It has none."
         raise ConfigError(f"The model family {family!r} has no option {option!r}. {has} Leave it out.")
+
+
+def device_for(wanted: str) -> str:
+    """The device that "auto" means here; any other name as it is."""
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: those of the machine, of its affinity, and of its container's quota.
+
+    A container with a quota of 2 CPUs on a machine of 64 still sees 64; that many threads would spend
+    their time being throttled. `quota` is "MICROSECONDS PERIOD" or "max PERIOD" (cgroup v2).
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        granted, period = quota.read_text().split()
+        return cores if granted == "max" else max(1, min(cores, int(granted) // int(period)))
+    except (OSError, ValueError):
+        return cores
 
 
 def family_of(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -190,3 +191,26 @@ def test_any_environment_gives_settings_or_one_sentence(environ: dict[str, str])
         message = error.message
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def documented() -> list[str]:
+    """A row for every setting: name, default, what it means."""
+    rows = []
+    for section, field in config.Settings.model_fields.items():
+        tree = field.annotation
+        assert isinstance(tree, type)
+        assert issubclass(tree, BaseModel)
+        for key, setting in tree.model_fields.items():
+            shown = "" if setting.default in (None, "", {}) else f"`{json.dumps(setting.default)}`"
+            meaning = " ".join((setting.description or "").split())
+            rows.append(f"| `{section}.{key}` | {shown} | {meaning} |")
+    return rows
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(row.endswith(". |") for row in documented()), documented()
+
+
+def test_the_documents_table_is_the_codes_table() -> None:
+    written = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in written if line.startswith("| `") and "." in line.split("|")[1]] == documented()

@@ -1,0 +1,91 @@
+"""From a name, a folder or a hub id to a family, without importing any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rhapsode_server.errors import ConfigError, ModelUnusable
+from rhapsode_server.models import registry
+
+
+@pytest.mark.parametrize(
+    ("source", "family"),
+    [
+        ("toy", "toy"),
+        ("ion", "ion"),
+        ("speecht5", "speecht5"),
+        ("microsoft/speecht5_tts", "speecht5"),
+        ("Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice", "qwen3_tts"),
+        ("FunAudioLLM/CosyVoice2-0.5B", "cosyvoice"),
+        ("2Noise/ChatTTS", "chattts"),
+        ("/srv/models/ion", "ion"),
+    ],
+)
+def test_a_family_is_told_by_the_name(source: str, family: str) -> None:
+    assert registry.family_of(source) == family
+
+
+def test_a_family_is_told_by_the_config(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_tts"}))
+    assert registry.family_of(str(tmp_path)) == "qwen3_tts"
+
+
+@pytest.mark.parametrize("written", ["", "[]", "{", '{"model_type": 7}'])
+def test_a_config_that_says_nothing_is_no_crash(tmp_path: Path, written: str) -> None:
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    (folder / "config.json").write_text(written)
+    with pytest.raises(ModelUnusable, match=r"model\.family"):
+        registry.family_of(str(folder))
+
+
+def test_only_the_family_that_is_asked_for_is_imported() -> None:
+    code = (
+        "import sys; from rhapsode_server.models import registry; registry.load('toy');"
+        "print(*sorted(m for m in sys.modules if m.startswith('rhapsode_server.models.')));"
+        "print('transformers' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.endswith("\nFalse\n")
+    for family in set(registry.FAMILIES) - {"toy"}:
+        assert family not in ran.stdout
+
+
+def test_what_does_not_exist_is_said() -> None:
+    with pytest.raises(ModelUnusable, match="There are: ion"):
+        registry.load("x", family="nonesuch")
+    with pytest.raises(ConfigError, match="It has: step_seconds"):
+        registry.load("toy", volume=11)
+    with pytest.raises(ConfigError, match="voices"):
+        registry.load("toy", voices=Path("somewhere"))
+
+
+def test_options_reach_the_family_and_nothing_is_left_out() -> None:
+    model = registry.load("toy", step_seconds=0.25, voices=None)
+    assert model.details == {"source": "toy", "device": "cpu"}
+    assert model.acoustic.step_seconds == 0.25  # type: ignore[attr-defined]
+    assert registry.load("elsewhere/toy").details["source"] == "elsewhere/toy"
+
+
+def test_a_device_is_taken_as_it_is_named() -> None:
+    assert registry.device_for("cuda:1") == "cuda:1"
+    assert registry.device_for("auto") in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("written", "cores"),
+    [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)],
+)
+def test_a_containers_quota_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, cores: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    quota = tmp_path / "cpu.max"
+    quota.write_text(written)
+    assert registry.usable_cores(quota) == cores
+    assert registry.usable_cores(tmp_path / "nowhere") == 8
