@@ -31,9 +31,10 @@ _DEGREE = re.compile(r"(?:Ph\.D|B\.Sc|M\.Sc|B\.Ed|M\.Ed)\.?(?!\w)")
 _INITIAL = re.compile(r"([A-Z])\.(?=\s|\Z|[A-Z])")
 _SHORT = re.compile(r"(?:w/o|w/|b/c|vs|etc|N/A|n/a|c/o|a/c|Mr|Mrs|Ms|Dr|St)(?![\w./])")
 _SHORT_WORDS = {
-    "w/o": "without", "w/": "with", "b/c": "because", "vs": "versus", "etc": "et cetera", "n/a": "not available",
-    "c/o": "care of", "a/c": "air conditioning", "mr": "Mister", "mrs": "Missus", "ms": "Miz", "dr": "Doctor",
-    "st": "Saint",
+    "w/o": "without", "w/": "with", "b/c": "because", "vs": "versus", "etc": "et cetera",
+    "n/a": "not available", "c/o": "care of", "a/c": "air conditioning", "mr": "Mister", "mrs": "Missus",
+    "ms": "Miz",
+    "dr": "Doctor", "st": "Saint",
 }  # fmt: skip
 _ROMAN = re.compile(r"(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?!\w)(?!\.\w)")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}

@@ -33,6 +33,7 @@ class _Stages:
         self.normalizer = Normalizer(source)
         self.splitter = Splitter(longest, eager=eager)
         self.spoke = False
+        self.whole = source.ended
         self._reads = reads
         self._article: Spoken | None = None
         self._done = source.position
@@ -70,10 +71,12 @@ class _Stages:
             yield self._piece(piece)
 
     def _piece(self, words: list[Spoken], *, last: bool = False) -> Piece:
+        """The piece of `words`; the silence of a sentence's end is not wanted behind the very last."""
         self.spoke = True
         start, self._done = self._done, self.source.length if last else words[-1].until
+        final = self.whole and self._done == self.source.length
         said = tuple(Word(w.text, w.start, w.end, self._phones(w), w.after) for w in words)
-        pause = words[-1].pause if last else pause_after(words[-1])
+        pause = words[-1].pause if final else pause_after(words[-1])
         return Piece(render(words), said, start, self._done, pause)
 
     def _phones(self, word: Spoken) -> tuple[str, ...]:
@@ -151,6 +154,7 @@ class IncrementalDesk:
 
     def finish(self) -> list[Piece]:
         """Like flush, at the end of the text. Raises TextRefused where nothing of it could be spoken."""
+        self._stages.whole = True
         pieces = self.flush()
         if not self._stages.spoke:
             raise _nothing_to_say()

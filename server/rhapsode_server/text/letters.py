@@ -3,6 +3,8 @@
 Lives here: the run of the model that tools/pronunciation/train_letters.py has trained on nineteen
 twentieths of CMUdict (data/letters.npz, int8). A stack of residual convolutions gives each letter the
 phones it owns; then the word is left with exactly one primary stress.
+Measured on the 6,051 words held out (tools/pronunciation/evaluate.py): 10.1 % of the phones are wrong
+counting stress, 7.4 % without; with the word forms of pronounce.py before it 9.4 % and 7.0 %.
 What must not: dictionaries, suffixes, spelling (pronounce.py).
 """
 

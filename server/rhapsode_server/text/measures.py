@@ -20,8 +20,10 @@ _NEVER_JOINED = {"A", "B", "N", "J", "K"}
 """5A is a gate or a flat, 5B a class: too short to be sure even when they touch."""
 _ALL = sorted(set(UNITS) - _NEVER_JOINED, key=len, reverse=True)
 _APART = [unit for unit in _ALL if unit not in _JOINED_ONLY]
-_STOPPED = sorted(["ft", "in", "lb", "lbs", "oz", "hr", "hrs", "min", "mins", "sec", "secs", "mi", "yd", "yds", "gal",
-    "tsp", "tbsp", "yr", "yrs", "wk", "wks", "cal", "qt", "pt"], key=len, reverse=True)  # fmt: skip
+_STOPPED = (
+    "ft", "in", "lbs", "lb", "oz", "hrs", "hr", "mins", "min", "secs", "sec", "mi", "yds", "yd", "gal", "tsp",
+    "tbsp", "yrs", "yr", "wks", "wk", "cal", "qt", "pt",
+)  # fmt: skip
 """Units that may carry a full stop of their own."""
 _AMOUNTS = (
     rf"(?P<first>{AMOUNT})(?:(?P<to>{TO}|\s?[x×]\s?)(?P<amount>{AMOUNT}))?(?:\s?[x×]\s?(?P<third>{AMOUNT}))?"

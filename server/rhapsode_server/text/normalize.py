@@ -152,7 +152,7 @@ class Normalizer:
         self._last.paragraph = self._last.paragraph or paragraph
         if not self._held:
             return
-        self._last.until = chunk.until
+        self._last.until, self._last.settled = chunk.until, True
         if chunk.following.isascii() and chunk.following.isalnum():
             self._ready.append(self._last)
             self._held = False

@@ -15,7 +15,7 @@ from rhapsode_server.text.figures import ALONE, AMOUNT, END, TO, digits, names_c
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 from rhapsode_server.text.tables import CALL_WORDS, MAGNITUDES, MONTH_NAMES, PLACE_WORDS, STATES, YEAR_WORDS
 
-_SIGNED = re.compile(rf"{ALONE}(?P<sign>[-+±~≈<>≤≥])\s?(?=[.\d$£€¥₹₩₽])")
+_SIGNED = re.compile(rf"{ALONE}(?P<sign>[-+±~≈<>≤≥])\s?(?=\.?\d|[$£€¥₹₩₽])")
 _SIGNS = {
     "-": "minus", "+": "plus", "±": "plus or minus", "~": "about", "≈": "about", "<": "less than",
     ">": "more than", "≤": "at most", "≥": "at least",
@@ -158,13 +158,13 @@ def _say_code_sign(found: re.Match[str], _: Scene) -> Sequence[Part]:
 def _say_shortened(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
     """ "10k" is ten thousand, but "4K" a screen, "9700K" a processor and "Apt 4B" a door."""
     screen = found[1] in ("2", "4", "8") and found[2] == "K"
-    if screen or len(found[1]) > 3 and found[1].isdigit() or scene.before in PLACE_WORDS:
+    if screen or re.fullmatch(r"\d{4,}", found[1]) or scene.before in PLACE_WORDS:
         return None
     return [*number(found[1], found.start(1)), Part(MAGNITUDES[found[2].lower()], *found.span(2))]
 
 
 def _is_year(figures: str, scene: Scene, *, certain: bool = False) -> bool:
-    """Whether four figures are a year: by themselves from 1900 to 2099, earlier where the words before say so."""
+    """Whether four figures are a year: from 1900 to 2099, earlier where the words before say so."""
     if len(figures) != 4 or not figures.isdigit():
         return False
     value = int(figures)

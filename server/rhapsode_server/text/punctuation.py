@@ -41,7 +41,7 @@ class Line:
             self._item = chunk.newlines == 0 and bool(chunk.following)
             return len(text)
         self._numbered = bool(_NUMBERED.match(text))
-        self._item = self._numbered
+        self._item = self._item or self._numbered
         if _RULE.match(text) and last is not None:
             last.mark(".")
         silent = _RULE.match(text) or _FENCE.match(text) or _QUOTE.match(text) or _BOX.match(text)

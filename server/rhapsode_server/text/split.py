@@ -113,12 +113,16 @@ class Splitter:
             self._best.conjunction = count
 
     def _clause_will_do(self, word: Spoken) -> bool:
-        least = EAGER_FIRST if self._first else EAGER
-        return bool(self._words[-1].after) and not word.glued and self._length >= least
+        return bool(self._words[-1].after) and not word.glued and self._length >= self._least()
+
+    def _least(self) -> int:
+        return EAGER_FIRST if self._first else EAGER
 
     def _is_enough(self, word: Spoken) -> bool:
         """Whether the piece ends with `word` whatever comes next."""
         if word.paragraph or word.pause:
+            return True
+        if self._eager and word.settled and word.after and self._length >= self._least():
             return True
         return word.ends_sentence and (self._first or self._length >= min(SHORT, self._longest // 2))
 

@@ -37,9 +37,9 @@ class Part:
 class Scene:
     """What stands around: the words before, whether a line begins here, and what follows.
 
-    `earlier` are up to four words of the same sentence, as written but in lower case; `named` tells that the
-    last of them began with a capital, `shouted` that it was all capitals. `following` is the first character of the text behind what the rule
-    is shown, "" at the end or where a paragraph ends.
+    `earlier` are up to four words of the same sentence, as written but in lower case; `named` tells that
+    the last of them began with a capital, `shouted` that it was all capitals. `following` is the first
+    character of the text behind what the rule is shown, "" at the end or where a paragraph ends.
     """
 
     earlier: tuple[str, ...]
@@ -70,8 +70,9 @@ class Rule:
 class Spoken:
     """A spoken word which may still gain punctuation, a pause, or the white space behind it.
 
-    [start, end) are the characters it was read from, `until` is where the next piece may begin.
-    `glued` words are not parted from the one before. `pause` is in seconds, asked for by the caller.
+    [start, end) are the characters it was read from, `until` is where the next piece may begin. A `glued`
+    word is not parted from the one before; behind a `settled` one a piece may end. `pause` is in seconds,
+    asked for by the caller.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Spoken:
     phones: tuple[str, ...] = ()
     after: str = ""
     glued: bool = False
+    settled: bool = False
     paragraph: bool = False
     pause: float = 0.0
 

@@ -120,10 +120,9 @@ ALSO_WORDS = _set(
 )
 """Abbreviations that are also words or names: read as such at the end of a sentence."""
 
-ORDINAL_SUFFIXES = ("st", "nd", "rd", "th")
 CODE_WORDS = _set(
-    "code pin account confirmation tracking reference ref extension zip serial ticket invoice id order passcode "
-    "password isbn sku booking reservation flight"
+    "code pin account confirmation tracking reference ref extension zip serial ticket invoice id order "
+    "passcode password isbn sku booking reservation flight"
 )
 """A number of four digits or more after one of these is read digit by digit."""
 CALL_WORDS = _set("call dial ring text phone calling dialing")
@@ -142,7 +141,7 @@ REGNAL_NAMES = _set(
 
 JOINERS = frozenset(
     [*MONTHS, *CURRENCY_CODES, *MAGNITUDES, *(unit.lower() for unit in UNITS),
-     "am", "pm", "a.m", "p.m", "percent",
+     "am", "pm", "a.m", "p.m", "percent", "ext",
      "dollars", "dollar", "euros", "pounds", "cents", "of", "x", "–", "—", "-", "+", "=", "×", "÷", "/", "±",
      "°", "°c", "°f", "degrees", "", "sq"]
 )  # fmt: skip
@@ -159,9 +158,11 @@ CONJUNCTIONS = _set(
 PER = {
     "hour": "hour", "hr": "hour", "h": "hour", "day": "day", "month": "month", "mo": "month", "year": "year",
     "yr": "year", "week": "week", "wk": "week", "user": "user", "person": "person", "seat": "seat",
-    "night": "night", "lb": "pound", "kg": "kilogram", "min": "minute", "minute": "minute", "sec": "second",
-    "second": "second", "s": "second", "unit": "unit", "item": "item", "gal": "gallon", "l": "liter", "L": "liter",
-    "GB": "gigabyte", "kWh": "kilowatt hour", "sq ft": "square foot", "sqft": "square foot", "oz": "ounce",
+    "night": "night", "lb": "pound", "kg": "kilogram", "min": "minute", "minute": "minute",
+    "sec": "second", "second": "second", "s": "second", "unit": "unit", "item": "item", "gal": "gallon",
+    "l": "liter",
+    "L": "liter", "GB": "gigabyte", "kWh": "kilowatt hour", "sq ft": "square foot", "sqft": "square foot",
+    "oz": "ounce",
 }  # fmt: skip
 """What may follow a stroke after an amount: $20/month."""
 SAID_AS_WORDS = _set(
@@ -173,19 +174,22 @@ PLACE_WORDS = _set(
 )
 """A letter behind a number after one of these is a letter."""
 STATES = _set(
-    "al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv nh nj nm ny nc nd oh ok or pa "
-    "ri sc sd tn tx ut vt va wa wv wi wy dc"
+    "al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv nh nj nm ny "
+    "nc nd oh ok or "
+    "pa ri sc sd tn tx ut vt va wa wv wi wy dc"
 )
 """Five figures after one of these in capitals are a postal code."""
 STARTERS = _set(
-    "the a an it he she we i they you this that these those there here but and so if when what why how who where "
-    "my our your his her its their in on at for from with then now please let is are was do did does can could would "
-    "will after before however also as not no yes"
+    "the a an it he she we i they you this that these those there here but and so if when what why how who "
+    "where my our your his her its their in on at for from with then now please let is are was do did "
+    "does can could "
+    "would will after before however also as not no yes"
 )
 """With a capital behind an abbreviation, one of these begins a sentence: "in the U.S. It is"."""
 LINKERS = CONJUNCTIONS | _set(
-    "the a an of at in on to my your his her our their its is are was were be i you we they he she it not very this "
-    "these those some any no by per"
+    "the a an of at in on to my your his her our their its is are was were be i you we they he she it "
+    "not very "
+    "this these those some any no by per"
 )
 """A sentence is not cut behind one of these."""
 SHORT_FORMS = {

@@ -13,7 +13,8 @@ from rhapsode_server.text.figures import digits
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 
 _NATIONAL = re.compile(
-    r"(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])(?:,? ?(?:x|ext\.?) ?\d{1,6}(?!\w))?"
+    r"(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])"
+    r"(?:,? ?(?:x|ext\.?) ?\d{1,6}(?!\w))?"
 )
 _LOCAL = re.compile(r"\d{3}-\d{4}(?![\w-])")
 _INTERNATIONAL = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,7}(?!\w)")

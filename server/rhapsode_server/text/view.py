@@ -55,29 +55,33 @@ class View:
 def view_of(source: Source) -> View | None:
     """What the first chunk's rules are shown, or None where that is not certain yet."""
     first = source.peek(0)
-    if first is None:
-        return None
-    chunks = [first]
-    if _OPENS.search(first.text) or first.text.strip(_EDGES).lower() in OPENERS:
-        while len(chunks) < MOST and chunks[-1].newlines == 0 and chunks[-1].following:
-            following = source.peek(len(chunks))
-            if following is None:
-                return None
-            if not _joins(following):
-                break
-            chunks.append(following)
-    last = chunks[-1]
-    if (
-        last.text.endswith(_STOPS)
-        and _STOPPED.search(last.text[-_LONGEST_STOPPED:])
-        and last.newlines == 0
-        and last.following
-    ):
+    chunks = [first] if first else None
+    if first and (_OPENS.search(first.text) or first.text.strip(_EDGES).lower() in OPENERS):
+        chunks = _continued(first, source)
+    if chunks and _looks_behind(chunks[-1]):
         behind = source.peek(len(chunks))
-        if behind is None:
+        chunks = [*chunks, behind] if behind else None
+    return _joined(chunks) if chunks else None
+
+
+def _continued(first: Chunk, source: Source) -> list[Chunk] | None:
+    """`first` with the chunks that may belong to it, or None where the next one is not certain yet."""
+    chunks = [first]
+    while len(chunks) < MOST and chunks[-1].newlines == 0 and chunks[-1].following:
+        following = source.peek(len(chunks))
+        if following is None:
             return None
-        chunks.append(behind)
-    return _joined(chunks)
+        if not _joins(following):
+            break
+        chunks.append(following)
+    return chunks
+
+
+def _looks_behind(chunk: Chunk) -> bool:
+    """Whether `chunk` ends with an abbreviation and has a word behind it on the same line."""
+    if chunk.newlines or not chunk.following or not chunk.text.endswith(_STOPS):
+        return False
+    return bool(_STOPPED.search(chunk.text[-_LONGEST_STOPPED:]))
 
 
 def _joins(chunk: Chunk) -> bool:

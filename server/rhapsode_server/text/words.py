@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from string import ascii_letters, digits
+from string import ascii_letters, ascii_uppercase, digits
 
 from rhapsode_server.text import numerals
 from rhapsode_server.text.lexicon import is_spelled, known
@@ -18,6 +18,7 @@ from rhapsode_server.text.tables import SAID_AS_WORDS, SHORT_FORMS, SPELLED
 _WORD = re.compile(r"[A-Za-z]{1,50}(?:'[A-Za-z]{1,20}){0,3}(?:(?<=[sS])'(?![A-Za-z\"]))?")
 _CLITIC = re.compile(r"'(?:tis|twas|em|cause|til|bout|n)(?![A-Za-z])", re.IGNORECASE)
 _MIXED = re.compile(r"(?=[A-Za-z]{0,40}\d)(?=\d{0,40}[A-Za-z])[A-Za-z0-9]{2,40}")
+_HYPHENED = re.compile(r"([A-Z]{1,4})-(\d{3,12})(?!\w)")
 _RUN = re.compile(r"[A-Za-z]+|\d+")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]")
 _WHOLE_HUMPS = re.compile(r"(?:Mc|Mac|De|Di|La|Le|Van|Fitz|O)[A-Z][a-z]+\Z")
@@ -93,6 +94,8 @@ def _say_word(found: re.Match[str], scene: Scene) -> Sequence[Part]:
     begin = found.start()
     if found[0] in SHORT_FORMS:
         return spread(SHORT_FORMS[found[0]], *found.span())
+    if found[0].isupper() and "&" in found.string[max(0, begin - 1) : found.end() + 1] and len(found[0]) < 4:
+        return letters(found[0], begin)
     quoted = found[0].endswith("'") and begin > 0 and found.string[begin - 1] == "'"
     return word_parts(found[0][:-1] if quoted else found[0], begin, shouting=scene.shouted)
 
@@ -101,12 +104,17 @@ def _say_mixed(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return code_parts(found[0], found.start())
 
 
+def _say_hyphened(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    return [*letters(found[1], found.start()), *figures_in_code(found[2], found.start(2))]
+
+
 def _say_clitic(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return [Part(found[0], *found.span())]
 
 
 RULES = {
     ascii_letters + digits: (Rule(_MIXED, _say_mixed),),
+    ascii_uppercase: (Rule(_HYPHENED, _say_hyphened),),
     ascii_letters: (Rule(_WORD, _say_word),),
     "'": (Rule(_CLITIC, _say_clitic),),
 }
