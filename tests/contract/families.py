@@ -87,6 +87,18 @@ def noise_clip(path: Path, seconds: float, seed: int) -> None:
     soundfile.write(path, np.random.default_rng(seed).normal(0.0, 0.1, int(24_000 * seconds)), 24_000)
 
 
+def speecht5(folder: Path) -> SpeechModel:
+    """Random weights that stop by themselves, never before a frame for each character; two voices."""
+    from rhapsode_server.models import speecht5
+
+    from ..support.speecht5 import TINY, tiny_checkpoint, write_voice
+
+    tiny_checkpoint(folder)
+    for seed, name in enumerate(("ada", "bert")):
+        write_voice(folder / "voices" / f"{name}.npy", TINY["speaker_embedding_dim"], seed)
+    return speecht5.load(str(folder), voices=folder / "voices", min_length_ratio=2.0)
+
+
 def qwen3_tts(kind: Kind) -> Callable[[Path], SpeechModel]:
     """A random checkpoint of that kind, small, ending about every tenth frame."""
 
@@ -109,6 +121,7 @@ def qwen3_tts(kind: Kind) -> Callable[[Path], SpeechModel]:
 FAMILIES = [
     Family("toy", toy),
     Family("ion", ion, samples=False),
+    Family("speecht5", speecht5),
     Family("qwen3_tts, presets", qwen3_tts("custom_voice"), continuous=False),
     Family("qwen3_tts, designed", qwen3_tts("voice_design"), continuous=False),
     Family("qwen3_tts, cloned", qwen3_tts("base"), continuous=False),

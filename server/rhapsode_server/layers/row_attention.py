@@ -9,11 +9,37 @@ accelerator one masked call over gathered rows is taken instead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows a call is about and how much of each is remembered; made once, used by every layer.
+
+    index [B] int64. mask [B, 1, 1, longest] bool (True: may look), None where rows are attended one by one.
+    """
+
+    slots: list[int]
+    lengths: list[int]
+    index: Tensor
+    mask: Tensor | None
+
+    @classmethod
+    def of(cls, slots: list[int], lengths: list[int], device: torch.device) -> Self:
+        """Rows on that device."""
+        index = torch.tensor(slots, device=device)
+        mask = None if device.type == "cpu" else _mask(lengths, device)
+        return cls(slots, lengths, index, mask)
+
+
+def _mask(lengths: list[int], device: torch.device) -> Tensor:
+    longest = torch.arange(max(lengths), device=device)
+    return (longest < torch.tensor(lengths, device=device)[:, None])[:, None, None]
 
 
 class RowCache:
@@ -51,12 +77,11 @@ class RowCache:
         self.keys[slots, :, positions] = keys
         self.values[slots, :, positions] = values
 
-    def attend(self, query: Tensor, slots: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        """Mix the values of each row's first `lengths` positions: query [B, heads, head_dim] -> the same."""
-        one_by_one = query.device.type == "cpu"
-        return (self._each if one_by_one else self._together)(query, slots, lengths)
+    def attend(self, query: Tensor, rows: Rows) -> Tensor:
+        """Mix the values that each row remembers: query [B, heads, head_dim] -> the same shape."""
+        return self._each(query, rows) if rows.mask is None else self._together(query, rows, rows.mask)
 
-    def _each(self, query: Tensor, slots: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    def _each(self, query: Tensor, rows: Rows) -> Tensor:
         asked = query.unsqueeze(1).unsqueeze(3)  # [B, 1, heads, 1, head_dim]: a batch of one for each row
         heard = [
             F.scaled_dot_product_attention(
@@ -64,17 +89,11 @@ class RowCache:
                 self.keys[slot : slot + 1, :, :length],
                 self.values[slot : slot + 1, :, :length],
             )
-            for row, (slot, length) in enumerate(zip(slots, lengths, strict=True))
+            for row, (slot, length) in enumerate(zip(rows.slots, rows.lengths, strict=True))
         ]
         return torch.cat(heard).squeeze(2)
 
-    def _together(self, query: Tensor, slots: Sequence[int], lengths: Sequence[int]) -> Tensor:
-        span = max(lengths)
-        index = torch.tensor(slots, device=query.device)
-        limits = torch.tensor(lengths, device=query.device)
-        mask = torch.arange(span, device=query.device) < limits[:, None]
-        keys, values = self.keys[:, :, :span][index], self.values[:, :, :span][index]
-        heard = F.scaled_dot_product_attention(
-            query.unsqueeze(2), keys, values, attn_mask=mask[:, None, None, :]
-        )
-        return heard.squeeze(2)
+    def _together(self, query: Tensor, rows: Rows, mask: Tensor) -> Tensor:
+        span = mask.shape[3]
+        keys, values = self.keys[:, :, :span][rows.index], self.values[:, :, :span][rows.index]
+        return F.scaled_dot_product_attention(query.unsqueeze(2), keys, values, attn_mask=mask).squeeze(2)

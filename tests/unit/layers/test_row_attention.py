@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from rhapsode_server.layers.row_attention import RowCache
+from rhapsode_server.layers.row_attention import RowCache, Rows, _mask
 
 HEADS, WIDTH, CAPACITY, SLOTS = 3, 8, 11, 5
 CPU = torch.device("cpu")
@@ -30,23 +31,28 @@ def by_formula(cache: RowCache, query: torch.Tensor, slot: int, length: int) -> 
     return torch.einsum("hn,hnd->hd", weights, values)
 
 
-@pytest.mark.parametrize("way", ["attend", "_each", "_together"])
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(
     ("slots", "lengths"), [([2], [1]), ([4, 0, 3], [11, 1, 6]), ([0, 1, 2, 3, 4], [5, 5, 5, 5, 5])]
 )
-def test_each_row_sees_its_own_past(cache: RowCache, way: str, slots: list[int], lengths: list[int]) -> None:
+def test_each_row_sees_its_own_past(
+    cache: RowCache, masked: bool, slots: list[int], lengths: list[int]
+) -> None:
     query = drawn(len(slots), HEADS, WIDTH, seed=3)
-    got = getattr(cache, way)(query, slots, lengths)
+    rows = Rows.of(slots, lengths, CPU)
+    if masked:  # the way of an accelerator
+        rows = replace(rows, mask=_mask(lengths, CPU))
+    got = cache.attend(query, rows)
     for row, (slot, length) in enumerate(zip(slots, lengths, strict=True)):
         torch.testing.assert_close(got[row], by_formula(cache, query[row], slot, length))
 
 
 def test_nothing_beyond_a_row_is_read_and_neighbours_do_not_matter(cache: RowCache) -> None:
     query = drawn(2, HEADS, WIDTH, seed=3)
-    alone = cache.attend(query[:1], [1], [4])
+    alone = cache.attend(query[:1], Rows.of([1], [4], CPU))
     cache.keys[1, :, 4:] = torch.nan
     cache.values[1, :, 4:] = torch.nan
-    assert torch.equal(cache.attend(query, [1, 3], [4, 9])[:1], alone)
+    assert torch.equal(cache.attend(query, Rows.of([1, 3], [4, 9], CPU))[:1], alone)
 
 
 def test_what_is_written_is_found(cache: RowCache) -> None:

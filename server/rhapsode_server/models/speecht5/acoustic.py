@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rhapsode_server.layers.linear import Linear, pad_rows
 from rhapsode_server.layers.noise import uniform
-from rhapsode_server.layers.row_attention import RowCache
+from rhapsode_server.layers.row_attention import RowCache, Rows
 from rhapsode_server.models.base import Prompt, Step
 from rhapsode_server.models.speecht5.config import AcousticConfig
 from rhapsode_server.models.speecht5.encoder import Encoder, FeedForward, Norm, sinusoids
@@ -114,15 +114,15 @@ class _Layer:
         keys, values = self._split(self._text_memory(text), 2)
         cache.fill(slot, keys.transpose(0, 1), values.transpose(0, 1))
 
-    def __call__(self, x: Tensor, at: _Rows, own: RowCache, text: RowCache) -> Tensor:
+    def __call__(self, x: Tensor, at: _Batch, own: RowCache, text: RowCache) -> Tensor:
         """[rows, hidden] -> the same; the caches grow by one position."""
-        count = len(at.slots)
+        count = len(at.made)
         query, keys, values = self._split(self._own_in(x), 3)
-        own.append(at.index, at.positions, keys[:count], values[:count])
-        heard = own.attend(query[:count], at.slots, [position + 1 for position in at.made])
+        own.append(at.past.index, at.positions, keys[:count], values[:count])
+        heard = own.attend(query[:count], at.past)
         x = self._own_norm(x + self._own_out(pad_rows(heard.flatten(1))))
         (query,) = self._split(self._text_query(x), 1)
-        heard = text.attend(query[:count], at.slots, at.heard)
+        heard = text.attend(query[:count], at.text)
         x = self._text_norm(x + self._text_out(pad_rows(heard.flatten(1))))
         return self._last_norm(x + self._feed_forward(x))
 
@@ -138,14 +138,14 @@ def _joined(weights: Weights, names: Sequence[str], width: int) -> Linear:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows of one decode call: which slots, how many frames each has made and characters it hears."""
+class _Batch:
+    """The rows of one decode call: frames made by each, positions [B] to write, past and text to hear."""
 
     slots: list[int]
     made: list[int]
-    heard: list[int]
-    index: Tensor
     positions: Tensor
+    past: Rows
+    text: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,45 +220,39 @@ class SpeechT5Acoustic:
 
     def decode(self, state: SpeechT5State, slots: Tensor) -> Step:
         """One frame more for each row. Counters move last, so a call that raises changes nothing."""
-        at = self._rows(state, slots)
+        at = self._batch(state, slots.tolist())
         hidden = self._hidden(state, at)
         mel = self._mel(hidden)[: len(at.slots)].reshape(-1, *self.frame_shape)
-        stopped = self._stopped(state, at, hidden[: len(at.slots)])
-        state.newest[at.index] = mel[:, -1]
+        stopped = self._stopped(state, at, hidden)
+        state.newest[at.past.index] = mel[:, -1]
         for slot in at.slots:
             state.made[slot] += 1
         return Step(mel, torch.ones_like(stopped), stopped)
 
-    def _rows(self, state: SpeechT5State, slots: Tensor) -> _Rows:
-        rows = slots.tolist()
-        made = [state.made[slot] for slot in rows]
-        return _Rows(
-            slots=rows,
+    def _batch(self, state: SpeechT5State, slots: list[int]) -> _Batch:
+        made = [state.made[slot] for slot in slots]
+        return _Batch(
+            slots=slots,
             made=made,
-            heard=[state.heard[slot] for slot in rows],
-            index=slots.to(self._device),
             positions=torch.tensor(made, device=self._device),
+            past=Rows.of(slots, [position + 1 for position in made], self._device),
+            text=Rows.of(slots, [state.heard[slot] for slot in slots], self._device),
         )
 
-    def _hidden(self, state: SpeechT5State, at: _Rows) -> Tensor:
+    def _hidden(self, state: SpeechT5State, at: _Batch) -> Tensor:
         """Decoder output [max(B, a few), hidden]; see `pad_rows`."""
-        newest, speaker, seeds, positions = (
-            pad_rows(rows)
-            for rows in (state.newest[at.index], state.speaker[at.index], state.seed[at.index], at.positions)
-        )
-        x = self._prenet(newest, speaker, seeds, positions)
+        rows = (state.newest, state.speaker, state.seed)
+        newest, speaker, seeds = (pad_rows(tensor[at.past.index]) for tensor in rows)
+        x = self._prenet(newest, speaker, seeds, pad_rows(at.positions))
         for layer, own, text in zip(self._layers, state.own, state.text, strict=True):
             x = layer(x, at, own, text)
         return x
 
-    def _stopped(self, state: SpeechT5State, at: _Rows, hidden: Tensor) -> Tensor:
+    def _stopped(self, state: SpeechT5State, at: _Batch, hidden: Tensor) -> Tensor:
         """[B] bool on the CPU: the stop probabilities of a frame's slices, summed, reach the threshold."""
-        sure = self._stop_probability(hidden) >= self._threshold
+        likely = torch.sigmoid(self._stop(hidden)[: len(at.slots)].float()).sum(1)
         allowed = [made + 1 >= state.fewest[slot] for slot, made in zip(at.slots, at.made, strict=True)]
-        return sure.cpu() & torch.tensor(allowed)
-
-    def _stop_probability(self, hidden: Tensor) -> Tensor:
-        return torch.sigmoid(self._stop(pad_rows(hidden))[: len(hidden)].float()).sum(1)
+        return (likely >= self._threshold).cpu() & torch.tensor(allowed)
 
 
 def _signed(seed: int) -> int:
