@@ -25,12 +25,25 @@ class Prompt:
 
     `positions` is how many rows of cache it needs at worst (what `slots.acquire` is asked for),
     `max_frames` the most frames it may ever make: the scheduler ends it there with LENGTH.
-    `seed` addresses its noise together with the frame's number.
+    `seed` addresses its noise together with the frame's number. `allowance` is the number of frames that
+    may be made before more text is fed (Feedable); None: the text is complete.
     """
 
     positions: int
     max_frames: int
     seed: int = 0
+    allowance: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addition:
+    """More text for a row in flight, made ready; its family subclasses it.
+
+    `allowance` and `max_frames` take the place of the prompt's: with None the text is complete.
+    """
+
+    allowance: int | None
+    max_frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,31 @@ class TextFrontend(Protocol):
         Raises errors.TextRefused for text without anything to speak, errors.SettingUnsupported for a
         sampling setting, instruction or language this family has not got.
         """
+        ...
+
+
+class TextFeed(Protocol):
+    """One text on its way in. On a worker thread, one call at a time.
+
+    The first thing that either call returns is the Prompt, everything after it an Addition; None means
+    that nothing new is certain yet. What comes out in the end does not depend on how the text was cut.
+    """
+
+    def feed(self, text: str) -> Prompt | Addition | None:
+        """Add a fragment. Raises errors.TextRefused where the text has become too long for one prompt."""
+        ...
+
+    def finish(self) -> Prompt | Addition:
+        """No more will come. Raises errors.TextRefused where there was nothing to speak."""
+        ...
+
+
+@runtime_checkable
+class FeedingFrontend(Protocol):
+    """A text frontend that can begin before it has seen the whole text."""
+
+    def open(self, utterance: Utterance) -> TextFeed:
+        """Begin a text; `utterance.piece` is not looked at. Raises what `prepare` raises for the rest."""
         ...
 
 
@@ -107,6 +145,19 @@ class AcousticModel(Protocol):
         A call that raises must leave every row where it was, so that the runner can try halves of the
         batch and find the guilty row: counters move last.
         """
+        ...
+
+
+@runtime_checkable
+class Feedable(Protocol):
+    """An acoustic model whose rows take more text while they are decoded.
+
+    A row that has made `allowance` frames must not be decoded until it is fed: the model would take the
+    missing text for the end.
+    """
+
+    def feed(self, state: State, slot: int, addition: Addition) -> None:
+        """Add text to a row, between steps."""
         ...
 
 

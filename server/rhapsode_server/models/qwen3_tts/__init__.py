@@ -17,7 +17,8 @@ from rhapsode_server.models.qwen3_tts.cloning import QwenCloner
 from rhapsode_server.models.qwen3_tts.codec_weights import load_codec
 from rhapsode_server.models.qwen3_tts.config import Checkpoint
 from rhapsode_server.models.qwen3_tts.config_files import read_checkpoint
-from rhapsode_server.models.qwen3_tts.frontend import SETTINGS, QwenFrontend
+from rhapsode_server.models.qwen3_tts.feed import QwenFeedingFrontend
+from rhapsode_server.models.qwen3_tts.frontend import SETTINGS
 from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import load_predictor
 from rhapsode_server.models.qwen3_tts.speaker_encoder import load_speaker_encoder
@@ -68,7 +69,7 @@ def load(
     codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
     tokenizer = TextTokenizer(path, checkpoint.text, split)
     acoustic = QwenAcoustic(checkpoint, talker, predictor, embeddings, positions=positions, guards=guards)
-    frontend = QwenFrontend(
+    frontend = QwenFeedingFrontend(
         checkpoint,
         tokenizer,
         embeddings,

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from rhapsode_server.layers.kv_cache import Append, Fill
 from rhapsode_server.layers.noise import uniform
 from rhapsode_server.layers.sampling import NEVER, draw, penalise, warp
-from rhapsode_server.models.base import Prompt, Step
+from rhapsode_server.models.base import Addition, Prompt, Step
 from rhapsode_server.models.qwen3_tts.acoustic_state import AcousticState, SamplerRows
 from rhapsode_server.models.qwen3_tts.config import SUPPRESSED_TAIL, Checkpoint
+from rhapsode_server.models.qwen3_tts.feed import QwenAddition
 from rhapsode_server.models.qwen3_tts.frontend import QwenPrompt
 from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import Predictor
@@ -73,6 +74,14 @@ class QwenAcoustic:
         self.talker.decoder(padded, positions, Fill(state.cache, where), causal=True)
         for slot, prompt in zip(slots, ours, strict=True):
             state.write(slot, prompt)
+
+    def feed(self, state: AcousticState, slot: int, addition: Addition) -> None:
+        """Let a row in flight take more text."""
+        if not isinstance(addition, QwenAddition):
+            raise TypeError(f"{type(addition).__name__} is not text for this family")
+        state.append_text(slot, addition.ids)
+        if addition.fewest is not None:
+            state.fewest[slot] = addition.fewest
 
     def decode(self, state: AcousticState, slots: Tensor) -> Step:
         """Advance the rows `slots` [B] by one frame. `slots` on the CPU costs no wait for the device."""

@@ -100,21 +100,20 @@ class QwenFrontend:
         )
 
     def assemble(self, speech: Speech, utterance: Utterance, text: str, *, streaming: bool) -> QwenPrompt:
-        """Rows, bounds and settings of `speech`, whose text (as far as it is known) is `text`."""
+        """Rows, bounds and settings of `speech`, whose text (as far as it is known) is `text`.
+
+        While the text is not complete the end is ruled out and the row may be filled up.
+        """
         traits = conditioning(utterance)
         tracks = self._layouter.lay_out(speech, streaming=streaming)
         talker, predictor = self._sampling(utterance.sampling)
-        room = self._positions - len(tracks.text)
-        fewest = self._guards.fewest(text, self._frame_rate)
-        if room <= fewest:
-            raise TextRefused(
-                "Text, instruction and reference clip together are too long. Send shorter sentences."
-            )
-        most = self._guards.most(text, self._frame_rate, min(room, self._checkpoint.most_frames))
+        room = self.room(len(tracks.text))
+        fewest, most = self.bounds(text, room) if speech.complete else (room, room)
         return QwenPrompt(
             positions=len(tracks.text) + most,
             max_frames=most,
             seed=utterance.seed,
+            allowance=None if speech.complete else 1 + len(tracks.trailing),
             rows=self._rows(tracks, traits),
             trailing=tracks.trailing,
             talker=talker,
@@ -122,6 +121,24 @@ class QwenFrontend:
             fewest=fewest,
             clip=traits.clip,
         )
+
+    @property
+    def end(self) -> tuple[int, ...]:
+        """What is fed after the last token of a text."""
+        return (self._checkpoint.text.tts_eos,)
+
+    def room(self, rows: int) -> int:
+        """Most frames that fit a cache row after `rows` of a prompt. Raises errors.TextRefused for none."""
+        if rows >= self._positions:
+            raise TextRefused("Text, instruction and clip together are too long. Send shorter sentences.")
+        return min(self._positions - rows, self._checkpoint.most_frames)
+
+    def bounds(self, text: str, room: int) -> tuple[int, int]:
+        """Fewest and most frames of a whole text. Raises errors.TextRefused where `room` cannot hold it."""
+        fewest = self._guards.fewest(text, self._frame_rate)
+        if fewest >= room:
+            raise TextRefused("This text is too long for one utterance. Send it in sentences.")
+        return fewest, self._guards.most(text, self._frame_rate, room)
 
     # ---- the parts of a prompt
 
