@@ -10,24 +10,10 @@ from pathlib import Path, PurePosixPath
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~)(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
-USE = re.compile(r"(?:^|[`\s(])make ([a-z][a-z-]+)(?=[`\s.,;:)]|$)", re.MULTILINE)
-PROSE = {
-    "sure",
-    "it",
-    "use",
-    "a",
-    "the",
-    "up",
-    "no",
-    "one",
-    "them",
-    "for",
-    "frames",
-    "sound",
-    "audio",
-    "room",
-}
+USE = re.compile(r"(?:^|(?<=[\s;&(]))make ([a-z][a-z-]+)(?=[\s.,;)]|$)", re.MULTILINE)
 SECTIONS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+MODELS = "server/rhapsode_server/models"
+FAMILY = re.compile(rf"{MODELS}/([a-z]\w*)(?:\.py|/__init__\.py)$")
 RELEASE = re.compile(r"## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$")
 
 
@@ -48,6 +34,12 @@ def anchors(text: str) -> set[str]:
         name = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
         found[name] = found.get(name, 0) + 1
     return set(found) | {f"{n}-{i}" for n, count in found.items() for i in range(1, count)}
+
+
+def code(text: str) -> str:
+    """What a page shows as code: fenced blocks and inline code, a line each."""
+    inline = re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+    return "\n".join([body for _, _, body in FENCE.findall(text)] + inline)
 
 
 def links(text: str) -> Iterator[str]:
@@ -103,8 +95,8 @@ def _within(page: str, folders: set[str]) -> bool:
 
 def test_the_commands_that_pages_show_exist(texts: dict[str, str]) -> None:
     targets = set(TARGET.findall(texts["Makefile"]))
-    shown = {(path, name) for path, text in pages(texts).items() for name in USE.findall(text)}
-    strange = sorted((path, name) for path, name in shown if name not in targets | PROSE)
+    shown = {(path, name) for path, text in pages(texts).items() for name in USE.findall(code(text))}
+    strange = sorted((path, name) for path, name in shown if name not in targets)
     assert not strange, f"the Makefile has no such targets: {strange}"
 
 
@@ -113,6 +105,16 @@ def test_the_readme_sets_up_with_two_commands(texts: dict[str, str]) -> None:
     commands = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
     made = [command.split()[:2] for command in commands if command.startswith("make ")]
     assert made[:2] == [["make", "speak"], ["make", "test"]]
+
+
+def test_the_table_of_models_is_what_there_is(texts: dict[str, str]) -> None:
+    """The README, the registry and the folders name the same families."""
+    table = set(re.findall(r"^\| `([a-z0-9_]+)` \|", texts["README.md"], re.MULTILINE))
+    modules = {match[1] for path in texts if (match := FAMILY.match(path))} - {"base", "registry"}
+    registered = re.search(r"for name in \(([^)]*)\)", texts[f"{MODELS}/registry.py"])
+    assert registered is not None
+    assert set(re.findall(r'"(\w+)"', registered[1])) == modules
+    assert table == modules, "every family has a line in the README's table, and nothing else has"
 
 
 def test_ci_calls_what_the_readme_shows(texts: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ from rhapsode_server.models.base import SpeechModel
 
 FAMILIES = {
     name: f"rhapsode_server.models.{name}"
-    for name in ("ion", "toy", "speecht5", "qwen3_tts", "cosyvoice", "chattts", "llasa")
+    for name in ("ion", "toy", "speecht5", "qwen3_tts")
 }
 
 

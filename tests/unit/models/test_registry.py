@@ -21,8 +21,6 @@ from rhapsode_server.models import registry
         ("speecht5", "speecht5"),
         ("microsoft/speecht5_tts", "speecht5"),
         ("Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice", "qwen3_tts"),
-        ("FunAudioLLM/CosyVoice2-0.5B", "cosyvoice"),
-        ("2Noise/ChatTTS", "chattts"),
         ("/srv/models/ion", "ion"),
     ],
 )
