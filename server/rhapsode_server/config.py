@@ -39,6 +39,10 @@ _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)
 """What Kubernetes puts into a pod beside a Service named `rhapsode…`; with `…_PORT=tcp://…` below."""
 
 
+_SECRET = re.compile(r"token|secret|password|key", re.IGNORECASE)
+"""Options of a model that are not shown."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
@@ -111,6 +115,10 @@ class LimitSettings(_Section):
     """Characters of one text, after which it is refused."""
     text_workers: int = Field(default=4, ge=1)
     """Threads that turn text into prompts."""
+    session_contexts: int = Field(default=16, ge=1)
+    """Contexts that one session may have open at a time."""
+    session_idle_seconds: float = Field(default=60.0, gt=0)
+    """A session in which neither side says anything for so long is ended, reason SESSION_IDLE."""
 
 
 class TelemetrySettings(_Section):
@@ -213,6 +221,8 @@ def _leaves(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, object
         name = f"{prefix}{key}"
         if isinstance(value, BaseModel):
             yield from _leaves(value, f"{name}.")
+        elif isinstance(value, dict):
+            yield name, {key: "***" if _SECRET.search(key) else option for key, option in value.items()}
         else:
             yield name, str(value) if isinstance(value, SecretStr | Path) else value
 

@@ -181,6 +181,11 @@ def test_what_is_shown_hides_secrets() -> None:
     assert shown == {"door.key": "**********", "door.folder": "/srv"}
 
 
+def test_an_option_that_is_called_a_secret_is_hidden() -> None:
+    settings = config.load(flags={"model.options.hub_token": "hunter2", "model.options.a": 1}, environ={})
+    assert config.shown(settings)["model.options"] == {"hub_token": "***", "a": 1}
+
+
 @given(st.dictionaries(st.from_regex(r"RHAPSODE_[A-Z_]{1,20}", fullmatch=True), st.text(max_size=8)))
 def test_any_environment_gives_settings_or_one_sentence(environ: dict[str, str]) -> None:
     environ.pop("RHAPSODE_CONFIG", None)
