@@ -67,8 +67,8 @@ class QwenFrontend:
         streaming: bool,
     ) -> None:
         self.tokenizer = tokenizer
-        self._checkpoint = checkpoint
-        self._embeddings = embeddings
+        self.checkpoint = checkpoint
+        self.embeddings = embeddings
         self._layouter = Layouter(checkpoint.text, checkpoint.codec_ids)
         self._positions = positions
         self._frame_rate = frame_rate
@@ -92,7 +92,7 @@ class QwenFrontend:
             body=body,
             instruction=self._instruction(utterance, traits),
             language=self._language(utterance.language, traits),
-            speaker=self._checkpoint.codec_ids.speakers[traits.speaker] if traits.speaker else None,
+            speaker=self.checkpoint.codec_ids.speakers[traits.speaker] if traits.speaker else None,
             x_vector=traits.x_vector is not None,
             clip_text=clip.text if clip else (),
             clip_frames=clip.frames if clip else 0,
@@ -125,13 +125,13 @@ class QwenFrontend:
     @property
     def end(self) -> tuple[int, ...]:
         """What is fed after the last token of a text."""
-        return (self._checkpoint.text.tts_eos,)
+        return (self.checkpoint.text.tts_eos,)
 
     def room(self, rows: int) -> int:
         """Most frames that fit a cache row after `rows` of a prompt. Raises errors.TextRefused for none."""
         if rows >= self._positions:
             raise TextRefused("Text, instruction and clip together are too long. Send shorter sentences.")
-        return min(self._positions - rows, self._checkpoint.most_frames)
+        return min(self._positions - rows, self.checkpoint.most_frames)
 
     def bounds(self, text: str, room: int) -> tuple[int, int]:
         """Fewest and most frames of a whole text. Raises errors.TextRefused where `room` cannot hold it."""
@@ -144,7 +144,7 @@ class QwenFrontend:
 
     def _language(self, asked: str, traits: Conditioning) -> int | None:
         """The language's row, None for automatic; a dialect speaker turns that and Chinese into theirs."""
-        ids = self._checkpoint.codec_ids
+        ids = self.checkpoint.codec_ids
         name = language_name(asked, ids.languages)
         dialect = ids.dialects.get(traits.speaker)
         if dialect is not None and name in (None, "chinese"):
@@ -153,9 +153,9 @@ class QwenFrontend:
 
     def _instruction(self, utterance: Utterance, traits: Conditioning) -> Sequence[int]:
         asked = " ".join(part for part in (traits.description, utterance.instruction.strip()) if part)
-        if not asked or self._checkpoint.drops_instructions:
+        if not asked or self.checkpoint.drops_instructions:
             return ()
-        if self._checkpoint.kind == "base":
+        if self.checkpoint.kind == "base":
             raise SettingUnsupported(
                 "instruction", "Cloned voices take no instruction. Leave it out or use another model."
             )
@@ -169,14 +169,14 @@ class QwenFrontend:
         """Settings of both samplers: what is asked goes to the talker, temperature 0 to the predictor too."""
         changed = {name: getattr(asked, name) for name in asked.chosen()}
         _check_sampling(asked)
-        talker = replace(self._checkpoint.talker_sampling, **changed)
-        predictor = self._checkpoint.predictor_sampling
+        talker = replace(self.checkpoint.talker_sampling, **changed)
+        predictor = self.checkpoint.predictor_sampling
         return talker, replace(predictor, temperature=0.0) if talker.temperature == 0 else predictor
 
     @torch.inference_mode()
     def _rows(self, tracks: Tracks, traits: Conditioning) -> Tensor:
         """Sum both tracks: [len(tracks.text), width]."""
-        table, device = self._embeddings, self._embeddings.codes.device
+        table, device = self.embeddings, self.embeddings.codes.device
         rows = table.text(torch.tensor(tracks.text, device=device))
         beside = [index for index, row in enumerate(tracks.codec) if row >= 0]
         ids = torch.tensor([tracks.codec[index] for index in beside], device=device)
