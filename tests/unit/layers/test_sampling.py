@@ -1,0 +1,137 @@
+"""Processors against a plain reading of their definitions, and draws against their distribution."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rhapsode_server.layers.noise import hashed, normal, uniform
+from rhapsode_server.layers.sampling import NEVER, draw, penalise, warp
+
+LOGITS = st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=30)
+
+
+def kept_by_definition(logits: list[float], temperature: float, top_k: int, top_p: float) -> set[int]:
+    """Tokens left by top-k and then top-p, one at a time."""
+    order = sorted(range(len(logits)), key=lambda token: -logits[token])
+    if top_k:
+        last = logits[order[min(top_k, len(order)) - 1]]
+        order = [token for token in order if logits[token] >= last]
+    best = max(logits)
+    weights = [math.exp((logits[token] - best) / temperature) for token in order]
+    kept: list[int] = []
+    rest = sum(weights)
+    for token, weight in zip(order, weights, strict=True):
+        if kept and rest / sum(weights) <= 1 - top_p:
+            break
+        kept.append(token)
+        rest -= weight
+    return set(kept)
+
+
+@given(
+    logits=LOGITS,
+    temperature=st.sampled_from([0.5, 0.9, 2.0]),
+    top_k=st.integers(0, 40),
+    top_p=st.sampled_from([0.3, 0.8, 0.95]),
+)
+def test_warping(logits: list[float], temperature: float, top_k: int, top_p: float) -> None:
+    scores = torch.tensor([logits])
+    limit = min(top_k, len(logits)) if top_k else len(logits)
+    got = warp(scores, torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]), limit)[0]
+    exact = kept_by_definition(scores[0].tolist(), temperature, top_k, top_p)
+    kept = set(torch.nonzero(got > NEVER).flatten().tolist())
+    # Rounding may move a token that lies on the very edge, and tokens of equal score stay together.
+    assert {round(logits[token], 3) for token in kept ^ exact} <= {
+        round(logits[token], 3) for token in (min(exact | kept, key=lambda token: logits[token]),)
+    }
+    assert torch.equal(got[list(exact & kept)], (scores[0] / temperature)[list(exact & kept)])
+
+
+@given(logits=LOGITS, top_k=st.integers(1, 10), extra=st.integers(0, 20))
+def test_looking_at_more_than_is_needed_changes_nothing(logits: list[float], top_k: int, extra: int) -> None:
+    scores, k = torch.tensor([logits]), torch.tensor([top_k])
+    one, p = torch.ones(1), torch.tensor([0.9])
+    need = min(top_k, len(logits))
+    more = min(need + extra, len(logits))
+    assert torch.equal(warp(scores, one, k, p, need), warp(scores, one, k, p, more))
+
+
+def test_everything_off_leaves_the_scores() -> None:
+    scores = torch.randn(3, 17, generator=torch.Generator().manual_seed(0))
+    off = warp(scores, torch.ones(3), torch.zeros(3, dtype=torch.int64), torch.ones(3), 17)
+    assert torch.equal(off, scores)
+
+
+def test_the_penalty_is_per_row_and_once_per_token() -> None:
+    logits = torch.tensor([[2.0, -2.0, 1.0], [2.0, -2.0, 1.0]])
+    seen = torch.tensor([[True, True, False], [False, False, True]])
+    got = penalise(logits, seen, torch.tensor([2.0, 4.0]))
+    assert got.tolist() == [[1.0, -4.0, 1.0], [2.0, -2.0, 0.25]]
+
+
+def test_temperature_zero_takes_the_best() -> None:
+    scores = torch.tensor([[0.0, 3.0, 1.0]] * 2)
+    got = draw(scores, torch.tensor([0.0, 1.0]), torch.tensor([0.001, 0.001]))
+    assert got.tolist() == [1, 0]
+
+
+@given(logits=LOGITS, noise=st.integers(0, 2**23 - 1))
+def test_what_is_ruled_out_is_never_drawn(logits: list[float], noise: int) -> None:
+    scores = torch.tensor([logits])
+    scores[0, ::2] = NEVER
+    number = torch.tensor([(noise + 0.5) * 2.0**-23])
+    assert int(draw(scores, torch.ones(1), number)[0]) % 2 == 1
+
+
+def test_draws_follow_the_distribution() -> None:
+    scores = torch.tensor([0.0, 1.0, 2.0, NEVER, 0.5])
+    count = 40_000
+    numbers = uniform(torch.zeros(count, dtype=torch.int64), torch.arange(count))
+    drawn = draw(scores.expand(count, -1), torch.ones(count), numbers)
+    shares = torch.bincount(drawn, minlength=5) / count
+    assert (shares - scores.softmax(0)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**62])
+def test_noise_is_even_and_independent(seed: int) -> None:
+    seeds = torch.tensor(seed)
+    grid = uniform(seeds, torch.arange(300)[:, None], torch.arange(300))
+    assert bool(((grid > 0) & (grid < 1)).all())
+    shares = torch.histc(grid, bins=20, min=0, max=1) / grid.numel()
+    assert (shares - 0.05).abs().max() < 0.004
+    for shifted in (grid[1:] * 1, grid[:, 1:]):
+        first = grid[: shifted.shape[0], : shifted.shape[1]]
+        correlation = torch.corrcoef(torch.stack([first.flatten(), shifted.flatten()]))[0, 1]
+        assert abs(float(correlation)) < 0.02
+
+
+def test_every_bit_of_an_address_counts() -> None:
+    def value(seed: int, *address: int) -> int:
+        return int(hashed(torch.tensor(seed), *address))
+
+    values = [value(1 << bit, 5, 7) for bit in range(63)]
+    values += [value(0, 1 << bit, 7) for bit in range(31)] + [value(0, 5, 1 << bit) for bit in range(31)]
+    assert len(set(values)) == len(values)
+    assert value(0, 5, 7) != value(0, 7, 5)
+
+
+def test_noise_never_changes() -> None:
+    """Golden numbers: another implementation of the address would change every voice's every draw."""
+    assert hashed(torch.tensor([0, 1, -1]), 2, 3).tolist() == [633746792, 1145445433, 2962831849]
+
+
+def test_noise_does_not_depend_on_the_batch() -> None:
+    seeds = torch.arange(50)
+    together = uniform(seeds, 4)
+    assert torch.equal(together, torch.stack([uniform(seed, 4) for seed in seeds]))
+
+
+def test_normal_noise() -> None:
+    numbers = normal(torch.tensor(3), torch.arange(40_000))
+    assert abs(float(numbers.mean())) < 0.02
+    assert abs(float(numbers.std()) - 1) < 0.02
+    assert bool(numbers.isfinite().all())
