@@ -32,13 +32,7 @@ from rhapsode_server.config import ModelSettings, Settings
 from rhapsode_server.core import Request
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.worker import EngineSettings
-from rhapsode_server.errors import (
-    ConfigError,
-    EngineStopped,
-    GenerationFailed,
-    InvalidRequest,
-    ModelUnusable,
-)
+from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed, InvalidRequest, ModelUnusable
 from rhapsode_server.models import registry
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
@@ -119,13 +113,12 @@ class Serving:
         others = [asyncio.create_task(event.wait()) for event in (self._stop, self._death)]
         try:
             await asyncio.wait([life, *others], return_when=asyncio.FIRST_COMPLETED)
-            if life.done():
-                return life.result()
-            return ENGINE_LOST if self._death.is_set() else AS_ASKED
+            code = life.result() if life.done() else AS_ASKED
         finally:
             for task in (life, *others):
                 task.cancel()
             await self._end(self.settings.server.drain_seconds if self._stop.is_set() else 0.0)
+        return ENGINE_LOST if self._death.is_set() else code
 
     # ---- beginning
 
@@ -274,15 +267,8 @@ def _sound_of(message: object) -> Sound | None:
 
 
 def _connections(settings: Settings) -> ConnectionLimits:
-    wanted = settings.server
-    return ConnectionLimits(
-        max_concurrent_streams=wanted.max_concurrent_streams,
-        max_connection_age=wanted.max_connection_age,
-        max_connection_idle=wanted.max_connection_idle,
-        keepalive_time=wanted.keepalive_time,
-        keepalive_timeout=wanted.keepalive_timeout,
-        max_message_bytes=wanted.max_message_bytes,
-    )
+    server = settings.server
+    return ConnectionLimits(**{name: getattr(server, name) for name in ConnectionLimits.__slots__})
 
 
 def _manner(settings: Settings) -> Manner:

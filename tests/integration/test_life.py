@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import subprocess
@@ -27,6 +28,16 @@ from tests.integration.conftest import House, house, rest, until
 from tests.integration.test_refusals import details
 
 LONG = "Here is a sentence that is spoken slowly and to its end."
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """`serve_command` sends all lines to standard error; the next test has another one."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def stub_of(channel: grpc.aio.Channel) -> Any:
