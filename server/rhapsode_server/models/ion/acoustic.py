@@ -23,6 +23,8 @@ MELS_PER_FRAME = 8
 """Mel frames of one decode step: 128 ms. A step's cost hardly depends on it, so fewer steps are cheaper."""
 HOP = 256
 SAMPLE_RATE = 16_000
+ROWS_AT_ONCE = 48
+"""Rows decoded in one go on a processor: 100 at once took 37 ms, in such parts 29 ms."""
 LEAD = 2
 """Mel frames (32 ms) kept of the first silence: whoever waits for a first word should not wait for nothing.
 """
@@ -106,17 +108,25 @@ class IonAcoustic:
     def decode(self, state: IonState, slots: Tensor) -> Step:
         """One block for each row: frames [B, MELS_PER_FRAME, channels]."""
         slots = slots.to(self._device)
+        size = ROWS_AT_ONCE if self._device.type == "cpu" else len(slots)
+        parts = [slots[first : first + size] for first in range(0, len(slots), size)]
+        made = [self._decode(state, part) for part in parts]
+        for part, (_, after) in zip(parts, made, strict=True):
+            for tail, rows in zip(state.tails, after, strict=True):
+                tail.put(part, rows)
+        state.made[slots] += 1
+        stopped = state.made[slots] >= state.frames[slots]
+        return Step(torch.cat([frames for frames, _ in made]), torch.ones_like(stopped), stopped)
+
+    def _decode(self, state: IonState, slots: Tensor) -> tuple[Tensor, list[Tail]]:
+        """Frames of these rows and what their decoder then remembers; the state is not touched."""
         made, stack = state.made[slots], self.network.config.stack
         first = made * MELS_PER_FRAME + state.skip[slots]
         numbers = first[:, None] + torch.arange(MELS_PER_FRAME, device=self._device)
         aligned, pitch = align(state.vectors, state.alignment, slots, numbers)
         before = [tail.take(slots) for tail in state.tails]
         out, after = self.network.decode(aligned, before, made * (MELS_PER_FRAME // stack))
-        for tail, rows in zip(state.tails, after, strict=True):
-            tail.put(slots, rows)
-        state.made[slots] = made + 1
-        stopped = made + 1 >= state.frames[slots]
-        return Step(torch.cat((out, pitch[..., None]), -1), torch.ones_like(stopped), stopped)
+        return torch.cat((out, pitch[..., None]), -1), after
 
     def word_times(self, state: IonState, slot: int) -> Sequence[WordTime]:
         """Exact, and all of them known from the start."""

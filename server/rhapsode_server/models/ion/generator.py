@@ -44,6 +44,9 @@ class VocoderConfig:
     noise: int = 32_768
     """Samples in the loop of noise: 2 s."""
     rate: int = 16_000
+    voiced_below: int = 3000
+    unvoiced_above: int = 4500
+    """Hertz. Between them the pulses fade: a spectral loss alone prefers a wrong tone to a right noise."""
 
     @property
     def step(self) -> int:
@@ -132,6 +135,7 @@ class Generator(nn.Module):
 
     window: Tensor
     loop: Tensor
+    fade: Tensor
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -148,6 +152,9 @@ class Generator(nn.Module):
         loop = torch.randn(config.noise, generator=torch.Generator().manual_seed(11))
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("loop", loop)
+        hertz = torch.linspace(0, config.rate / 2, config.bins)
+        fade = (config.unvoiced_above - hertz) / (config.unvoiced_above - config.voiced_below)
+        self.register_buffer("fade", fade.clamp(0.0, 1.0), persistent=False)
 
     def noise_spectra(self) -> Tensor:
         """Spectra of the noise loop at every step [noise / step, bins] complex, for `forward`."""
@@ -177,7 +184,7 @@ class Generator(nn.Module):
         fresh, phase = self.pulses(hertz, memory.hertz, memory.phase)
         pulses = torch.cat((memory.pulses, fresh * ramp(memory.voice, voice, c.hop)), 1)
         cut = pulses.unfold(1, c.fft, c.step)[:, : n * c.splits] * self.window
-        source = torch.fft.rfft(cut)
+        source = torch.fft.rfft(cut) * self.fade
         steps = memory.count[:, None] * c.splits + torch.arange(n * c.splits, device=shown.device)
         pieces = torch.fft.irfft(self._spectrum(filters, source, spectra[steps % len(spectra)])) * (
             self.window * 0.5

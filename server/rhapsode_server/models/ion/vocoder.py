@@ -6,7 +6,7 @@ Lives here: rows, and the grouping of a call's windows by length. Must not live 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch import Tensor
 from rhapsode_server.core import Chunking, Window
 from rhapsode_server.models.ion.acoustic import MELS_PER_FRAME
 from rhapsode_server.models.ion.generator import Generator, Memory
+
+FRAMES_AT_ONCE = 48
+"""Frames vocoded in one go on a processor: what they need then fits its caches."""
 
 
 class IonVocoder:
@@ -48,18 +51,35 @@ class IonVocoder:
     def vocode(
         self, state: Memory, slots: list[int], frames: Sequence[Tensor], windows: Sequence[Window]
     ) -> list[Tensor]:
-        """Sound of each window [wanted * samples_per_frame]; windows of one length go through together."""
-        groups: dict[int, list[int]] = defaultdict(list)
-        for index, window in enumerate(windows):
-            groups[window.wanted].append(index)
+        """Sound of each window [wanted * samples_per_frame]; windows of one length go through together.
+
+        A call that raises leaves every row where it was: what they remember is written last.
+        """
         sounds = [torch.zeros(0, device=self._device) for _ in windows]
-        for wanted, members in groups.items():
-            if wanted:
-                shown = torch.stack([self._shown(frames[index], wanted) for index in members])
-                made = self._group(state, [slots[index] for index in members], shown)
-                for index, sound in zip(members, made, strict=True):
-                    sounds[index] = sound
+        memories: list[tuple[Tensor, Memory]] = []
+        for members in self._groups(windows):
+            wanted = windows[members[0]].wanted
+            shown = torch.stack([self._shown(frames[index], wanted) for index in members])
+            rows = torch.tensor([slots[index] for index in members], device=self._device)
+            before = Memory(*(tensor[rows] for tensor in state.tensors()))
+            made, after = self.generator(shown, before, self._spectra)
+            memories.append((rows, after))
+            for index, sound in zip(members, made.clamp(-1.0, 1.0), strict=True):
+                sounds[index] = sound
+        for rows, after in memories:
+            for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
+                tensor[rows] = new
         return sounds
+
+    def _groups(self, windows: Sequence[Window]) -> Iterator[list[int]]:
+        """Numbers of windows of one length, none empty, on a processor not too many of them at once."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for index, window in enumerate(windows):
+            if window.wanted:
+                by_length[window.wanted].append(index)
+        for wanted, members in by_length.items():
+            size = max(1, FRAMES_AT_ONCE // wanted) if self._device.type == "cpu" else len(members)
+            yield from (members[first : first + size] for first in range(0, len(members), size))
 
     def _shown(self, frames: Tensor, wanted: int) -> Tensor:
         """Mel frames [wanted * MELS_PER_FRAME + ahead, channels]; past the end of an utterance the last one
@@ -68,12 +88,3 @@ class IonVocoder:
         mels = frames.flatten(0, 1)
         missing = wanted * MELS_PER_FRAME + self.generator.config.ahead - len(mels)
         return mels[:missing] if missing < 0 else torch.cat((mels, mels[-1:].expand(missing, -1)))
-
-    def _group(self, state: Memory, slots: list[int], shown: Tensor) -> Tensor:
-        rows = torch.tensor(slots, device=self._device)
-        before = Memory(*(tensor[rows] for tensor in state.tensors()))
-        sound, after = self.generator(shown, before, self._spectra)
-        for tensor, new in zip(state.tensors(), after.tensors(), strict=True):
-            tensor[rows] = new
-        limited: Tensor = sound.clamp(-1.0, 1.0)
-        return limited

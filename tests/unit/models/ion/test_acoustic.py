@@ -8,7 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rhapsode_server.models.ion.acoustic import LEAD, MELS_PER_FRAME, IonAcoustic, timing, word_times
+from rhapsode_server.models.ion.acoustic import (
+    LEAD,
+    MELS_PER_FRAME,
+    ROWS_AT_ONCE,
+    IonAcoustic,
+    timing,
+    word_times,
+)
 from rhapsode_server.models.ion.frontend import LONGEST_TOKEN, MOST_TOKENS, IonFrontend, IonPrompt
 from rhapsode_server.models.ion.network import AcousticNetwork, Alignment, Prosody
 from torch import Tensor
@@ -116,6 +123,17 @@ def test_rows_do_not_touch_each_other(network: AcousticNetwork) -> None:
         running = [one for place, one in enumerate(running) if not out.stopped[place]]
     for frames, want in zip(made, alone, strict=True):
         torch.testing.assert_close(torch.stack(frames), want, atol=1e-5, rtol=0)
+
+
+def test_more_rows_than_are_decoded_at_once(network: AcousticNetwork) -> None:
+    acoustic, prompt, count = IonAcoustic(network), prepare(LONG), ROWS_AT_ONCE + 3
+    state = acoustic.new_state(count)
+    acoustic.prefill(state, list(range(count)), [prompt] * count)
+    want = speak(acoustic, prompt)[:2]
+    for step in range(2):
+        out = acoustic.decode(state, torch.arange(count))
+        assert out.frames.shape[0] == out.stopped.shape[0] == count
+        torch.testing.assert_close(out.frames, want[step].expand(count, -1, -1), atol=1e-5, rtol=0)
 
 
 def test_a_row_is_as_new_after_prefill(network: AcousticNetwork) -> None:

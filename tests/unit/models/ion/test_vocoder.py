@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rhapsode_server.core import Window
 from rhapsode_server.models.ion.acoustic import MELS_PER_FRAME
 from rhapsode_server.models.ion.generator import Generator, Pulses, VocoderConfig, overlap_add
-from rhapsode_server.models.ion.vocoder import IonVocoder
+from rhapsode_server.models.ion.vocoder import FRAMES_AT_ONCE, IonVocoder
 from torch import Tensor
 
 
@@ -74,6 +74,27 @@ def test_reset_forgets(generator: Generator) -> None:
     assert torch.equal(*sounds)
     unset = vocoder.vocode(state, [0], [frames], [whole])[0]
     assert not torch.equal(unset, sounds[0]), "without it the row goes on from what it remembers"
+
+
+def test_more_rows_than_go_through_at_once(generator: Generator) -> None:
+    vocoder, count = IonVocoder(generator), FRAMES_AT_ONCE + 2
+    texts = [frames_of(1, seed) for seed in range(count)]
+    state, whole = vocoder.new_state(count), Window(0, 0, 1, 1, True)
+    sounds = vocoder.vocode(state, list(range(count)), texts, [whole] * count)
+    for place in (0, FRAMES_AT_ONCE - 1, FRAMES_AT_ONCE, count - 1):
+        torch.testing.assert_close(sounds[place], speak(vocoder, texts[place], [1]), atol=1e-5, rtol=0)
+
+
+def test_a_call_that_fails_moves_nothing(generator: Generator) -> None:
+    """The second group is broken; the first one's rows must not have gone on."""
+    vocoder, frames = IonVocoder(generator), frames_of(2)
+    state, broken = vocoder.new_state(2), torch.zeros(2, MELS_PER_FRAME, 7)
+    one, two = Window(0, 0, 1, 2, False), Window(0, 0, 2, 2, True)
+    with pytest.raises(RuntimeError):
+        vocoder.vocode(state, [0, 1], [frames, broken], [one, two])
+    assert all(
+        torch.equal(a, b) for a, b in zip(state.tensors(), vocoder.new_state(2).tensors(), strict=True)
+    )
 
 
 def test_an_empty_window_gives_no_sound(generator: Generator) -> None:
