@@ -4,6 +4,7 @@
 TEXT ?= Hello! I am the voice inside this server, and you hear me while I am still thinking.
 VOICE_MODEL ?= ion
 PYTEST_ARGS ?=
+FOLDER ?= tests/golden/qwen3_tts
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -38,6 +39,14 @@ test-slow: $(READY) ## what takes minutes
 .PHONY: test-gpu
 test-gpu: $(READY) ## what needs a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: $(READY) ## first audio, throughput and under-runs beside other ways of serving (BENCH_ARGS="--help")
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+.PHONY: parity
+parity: $(READY) ## compare every quantity with what a reference implementation recorded (FOLDER=...)
+	$(BIN)/python -m rhapsode_server.parity $(FOLDER)
 
 .PHONY: voice-report
 voice-report: $(READY) ## word error rate and durations of the embedded voice beside its teacher's (needs flite)
@@ -77,4 +86,4 @@ constraints: $(READY) ## resolve the exact versions anew from pyproject.toml (UP
 
 .PHONY: clean
 clean: ## remove what was built, the environment too
-	rm -rf .venv build dist speech.wav .mypy_cache .ruff_cache .pytest_cache .hypothesis scripts/buf/node_modules
+	rm -rf .venv build dist speech.wav .mypy_cache .ruff_cache .pytest_cache .hypothesis .tools .venv-chart scripts/buf/node_modules
