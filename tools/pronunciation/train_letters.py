@@ -42,7 +42,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`mask` [batch, letters, 1] is 0 where there is no letter, so that padding changes nothing."""
         h: Tensor = self.conv((self.norm(x) * mask).transpose(1, 2)).transpose(1, 2)
-        return x + self.drop(torch.relu(h))
+        summed: Tensor = x + self.drop(torch.relu(h))
+        return summed
 
 
 class Tagger(nn.Module):

@@ -28,6 +28,8 @@ _ALIKE = {
     "Ð": "Th", "þ": "th", "Þ": "Th", "ı": "i", "™": "", "®": "", "©": "", "μ": "µ", "Ω": "Ω", "⁄": "/",
     "。": ".", "、": ",", "！": "!", "？": "?", "，": ",", "：": ":", "；": ";",
 }  # fmt: skip
+_BRACES = "{}"
+"""Only the plain ones begin a command (inline.py), not their wide or upright likenesses."""
 _DROPPED = {"Mn", "Me", "Cf", "Cc"}
 _REFUSED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -55,6 +57,8 @@ def fold(character: str) -> str:
     if digit is not None:
         return str(digit)
     plain = "".join(c for c in unicodedata.normalize("NFKD", character) if unicodedata.category(c) != "Mn")
+    if plain in _BRACES:
+        return SILENT
     kept = "".join(_ALIKE.get(c, c) for c in plain if c != " ")
     return kept if kept and all(c.isascii() or c in SIGNS for c in kept) else SILENT
 

@@ -13,7 +13,7 @@ from typing import Literal
 from rhapsode_server.core import Piece, Word
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.text import pronounce
-from rhapsode_server.text.characters import refuse_control
+from rhapsode_server.text.characters import folded, refuse_control
 from rhapsode_server.text.inline import refuse_commands
 from rhapsode_server.text.normalize import Normalizer
 from rhapsode_server.text.source import Source
@@ -111,7 +111,8 @@ class TextDesk:
         if not text.strip():
             raise TextRefused("The text is empty. Send at least one word to be spoken.")
         refuse_control(text)
-        refuse_commands(text, range(len(text)))
+        if "{" in text:
+            refuse_commands(*folded(text, 0))
         stages = _Stages(Source(text, ended=True), self._reads, self._longest, eager=False)
         made = chain(stages.take(), stages.rest())
         first = next(made, None)

@@ -82,3 +82,13 @@ def test_other_braces_make_no_sound(text: str) -> None:
 
 def test_a_markdown_link_is_no_pronunciation() -> None:
     assert [piece.text for piece in LETTERS.pieces("[docs](/docs/) and [a|b](c.d)")] == ["docs and a, b"]
+
+
+@pytest.mark.parametrize("text", ["{a\u200f|XX}", "caf\u00e9 {a|\u200fXX}"])
+def test_an_invisible_sign_hides_no_wrong_phone_from_the_first_check(text: str) -> None:
+    with pytest.raises(TextRefused, match="unknown phone"):
+        PHONES.pieces(f"First. {text}")
+
+
+def test_wide_braces_are_no_command() -> None:
+    assert [piece.text for piece in LETTERS.pieces("\uff5bname|XX\uff5d")] == ["name, X X"]
