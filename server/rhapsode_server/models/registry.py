@@ -19,10 +19,7 @@ import torch
 from rhapsode_server.errors import ConfigError, ModelUnusable
 from rhapsode_server.models.base import SpeechModel
 
-FAMILIES = {
-    name: f"rhapsode_server.models.{name}"
-    for name in ("ion", "toy", "speecht5", "qwen3_tts")
-}
+FAMILIES = {name: f"rhapsode_server.models.{name}" for name in ("ion", "toy", "speecht5", "qwen3_tts")}
 
 
 def load(source: str, *, family: str = "", device: str = "cpu", **options: object) -> SpeechModel:
