@@ -58,38 +58,36 @@ class Postnet:
 def _fold_norm(weights: Weights, outputs: int, inputs: int, kernel: int) -> tuple[Tensor, Tensor]:
     """A convolution and the batch normalisation after it (eps 1e-5, PyTorch's default) as one convolution."""
     norm = weights.below("batch_norm")
-    mean, variance = (
-        norm.tensor("running_mean", outputs).double(),
-        norm.tensor("running_var", outputs).double(),
-    )
-    factor = norm.tensor("weight", outputs).double() / torch.sqrt(variance + 1e-5)
-    weight = weights.tensor("conv.weight", outputs, inputs, kernel).double() * factor[:, None, None]
-    bias = norm.tensor("bias", outputs).double() - mean * factor
+    factor = norm.exact("weight", outputs) * torch.rsqrt(norm.exact("running_var", outputs) + 1e-5)
+    weight = weights.exact("conv.weight", outputs, inputs, kernel) * factor[:, None, None]
+    bias = norm.exact("bias", outputs) - norm.exact("running_mean", outputs) * factor
     return weight.to(weights.dtype), bias.to(weights.dtype)
 
 
 class HifiGan:
-    """The generator of arXiv 2010.05646: upsampling, each followed by a sum of residual chains."""
+    """The generator of arXiv 2010.05646: upsampling, each followed by a sum of residual chains.
+
+    The mean over the chains is folded into the layer after it. That is exact, because the leaky ReLU
+    between them keeps factors: f(x / 3) = f(x) / 3.
+    """
 
     def __init__(self, room: Room, weights: Weights, config: VocoderConfig) -> None:
         self._mean, self._scale = (weights.tensor(name, config.model_in_dim) for name in ("mean", "scale"))
         self._normalize = config.normalize_before
-        width = config.upsample_initial_channel
-        pre = weights.below("conv_pre")
-        self._pre = Conv(
-            room, weights.normed("conv_pre", width, config.model_in_dim, 7), pre.tensor("bias", width)
-        )
-        self._stages = [
-            (_upsample(room, weights, config, i), _fusion(room, weights, config, i))
-            for i in range(len(config.upsample_rates))
-        ]
-        width >>= len(config.upsample_rates)
-        share = 1.0 / len(config.resblock_kernel_sizes)
-        post = weights.normed("conv_post", 1, width, 7) * share
-        self._post = Conv(room, post, weights.tensor("conv_post.bias", 1), slope=LAST_SLOPE)
+        width, share = config.upsample_initial_channel, 1.0 / len(config.resblock_kernel_sizes)
+        self._pre = Conv(room, *weights.conv("conv_pre", width, config.model_in_dim, 7, outputs=width))
+        self._stages: list[tuple[Upsample, Sum]] = []
         self.delay = self._pre.delay  # in positions of the current rate, from mel slices up to samples
-        for (up, fusion), rate in zip(self._stages, config.upsample_rates, strict=True):
+        for stage, (rate, kernel) in enumerate(_rates(config)):
+            shape, name = (width, width // 2, kernel), f"upsampler.{stage}"
+            width //= 2
+            part = weights.conv(name, *shape, outputs=width, share=share if stage else 1.0)
+            up = Upsample(room, *part, rate, config.leaky_relu_slope)
+            fusion = Sum(room, _chains(room, weights, config, stage, width), width)
+            self._stages.append((up, fusion))
             self.delay = self.delay * rate + up.delay + fusion.delay
+        post = weights.conv("conv_post", 1, width, 7, outputs=1, share=share)
+        self._post = Conv(room, *post, slope=LAST_SLOPE)
         self.delay += self._post.delay
 
     def __call__(self, flow: Flow, mel: Tensor) -> Tensor:
@@ -100,47 +98,28 @@ class HifiGan:
         return torch.tanh_(self._post(flow, x))
 
 
-def _upsample(room: Room, weights: Weights, config: VocoderConfig, stage: int) -> Upsample:
-    """Upsampling number `stage`. The mean over residual chains before it is folded into its weights.
-
-    That is exact because a leaky ReLU keeps factors: f(x / 3) = f(x) / 3.
-    """
-    inputs = config.upsample_initial_channel >> stage
-    share = 1.0 / len(config.resblock_kernel_sizes) if stage else 1.0
-    name = f"upsampler.{stage}"
-    weight = weights.normed(name, inputs, inputs // 2, config.upsample_kernel_sizes[stage]) * share
-    bias = weights.tensor(f"{name}.bias", inputs // 2)
-    return Upsample(room, weight, bias, config.upsample_rates[stage], config.leaky_relu_slope)
+def _rates(config: VocoderConfig) -> list[tuple[int, int]]:
+    return list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))
 
 
-def _fusion(room: Room, weights: Weights, config: VocoderConfig, stage: int) -> Sum:
-    """The residual chains of one rate; their sum, not yet their mean."""
-    channels = config.upsample_initial_channel >> (stage + 1)
+def _chains(
+    room: Room, weights: Weights, config: VocoderConfig, stage: int, width: int
+) -> list[list[Residual]]:
+    """The residual chains of one rate, one for each kernel size."""
     shapes = list(zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True))
-    branches = []
-    for number, (kernel, dilations) in enumerate(shapes):
-        block = weights.below(f"resblocks.{stage * len(shapes) + number}")
-        pairs = [[(f"convs1.{i}", dilation), (f"convs2.{i}", 1)] for i, dilation in enumerate(dilations)]
-        branches.append(
-            [
-                Residual(
-                    room,
-                    [
-                        Conv(
-                            room,
-                            block.normed(name, channels, channels, kernel),
-                            block.tensor(f"{name}.bias", channels),
-                            dilation,
-                            config.leaky_relu_slope,
-                        )
-                        for name, dilation in pair
-                    ],
-                    channels,
-                )
-                for pair in pairs
-            ]
-        )
-    return Sum(room, branches, channels)
+    slope, first = config.leaky_relu_slope, stage * len(shapes)
+
+    def conv(chain: int, name: str, kernel: int, dilation: int) -> Conv:
+        part = weights.below(f"resblocks.{first + chain}").conv(name, width, width, kernel, outputs=width)
+        return Conv(room, *part, dilation, slope)
+
+    return [
+        [
+            Residual(room, [conv(chain, f"convs1.{i}", k, d), conv(chain, f"convs2.{i}", k, 1)], width)
+            for i, d in enumerate(dilations)
+        ]
+        for chain, (k, dilations) in enumerate(shapes)
+    ]
 
 
 @dataclass(slots=True)

@@ -23,6 +23,11 @@ from rhapsode_server.layers.linear import Activation, Linear
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+NORMED = (
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+"""What weight normalisation calls its two parts, in the older way and in the newer."""
 CONVERT = "python -m rhapsode_server.models.speecht5.convert"
 
 
@@ -89,8 +94,8 @@ class Weights:
         """The tensors whose names go on with `prefix` and a dot."""
         return Weights(self.tensors, self.origin, self.dtype, self.device, f"{self.prefix}{prefix}.")
 
-    def tensor(self, name: str, *shape: int) -> Tensor:
-        """The tensor of that name, in the model's dtype on its device; raises ModelUnusable."""
+    def exact(self, name: str, *shape: int) -> Tensor:
+        """The tensor of that name in float32 on the model's device; raises ModelUnusable."""
         full = self.prefix + name
         found = self.tensors.get(full)
         if found is None:
@@ -102,26 +107,32 @@ class Weights:
                 f"{self.origin}: {full!r} is {tuple(found.shape)}, config.json wants {shape}. "
                 "Weights and config.json must come from one checkpoint."
             )
-        return found.to(self.device, self.dtype)
+        return found.to(self.device, torch.float32)
+
+    def tensor(self, name: str, *shape: int) -> Tensor:
+        """The tensor of that name in the model's dtype; raises ModelUnusable."""
+        return self.exact(name, *shape).to(self.dtype)
 
     def linear(self, name: str, inputs: int, outputs: int, activation: Activation = "none") -> Linear:
         """The affine layer of that name."""
         part = self.below(name)
         return Linear(part.tensor("weight", outputs, inputs), part.tensor("bias", outputs), activation)
 
-    def normed(self, name: str, *shape: int) -> Tensor:
-        """A convolution's weight, weight normalisation multiplied out (arXiv 1602.07868; first dimension)."""
+    def conv(self, name: str, *shape: int, outputs: int, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Weight of that shape, times `share`, and bias [outputs] of a convolution."""
+        weight = self._multiplied_out(name, *shape) * share
+        return weight.to(self.dtype), self.below(name).tensor("bias", outputs)
+
+    def _multiplied_out(self, name: str, *shape: int) -> Tensor:
+        """A weight without its normalisation (arXiv 1602.07868): lengths are those of the first dimension."""
         part = self.below(name)
-        for magnitude, direction in (
-            ("weight_g", "weight_v"),
-            ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-        ):
+        for magnitude, direction in NORMED:
             if part.prefix + direction in self.tensors:
-                v = part.tensor(direction, *shape).float()
-                g = part.tensor(magnitude, shape[0], *(1 for _ in shape[1:])).float()
+                v = part.exact(direction, *shape)
+                g = part.exact(magnitude, shape[0], *(1 for _ in shape[1:]))
                 length: Tensor = torch.linalg.vector_norm(v.flatten(1), dim=1).view_as(g)
-                return (v * (g / length)).to(self.dtype)
-        return part.tensor("weight", *shape)
+                return v * (g / length)
+        return part.exact("weight", *shape)
 
 
 def read_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Weights, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rhapsode_server.core import Chunking, Window
 from rhapsode_server.engine.windows import next_window
+from rhapsode_server.models import speecht5
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.speecht5.vocoder import SpeechT5Vocoder, VocoderState
 from torch import Tensor
@@ -146,3 +148,15 @@ def test_look_ahead_is_what_the_sizes_need(model: SpeechModel, vocoder: SpeechT5
     assert vocoder.samples_per_frame == 40
     assert vocoder.chunking.right == -(-samples // 40)
     assert model.acoustic.frame_rate == 16000 / 40
+
+
+def test_half_precision_is_near(checkpoint: Path, vocoder: SpeechT5Vocoder) -> None:
+    """For processors that compute bfloat16 faster: an option, never the default."""
+    half = speecht5.load(str(checkpoint), vocoder_dtype="bfloat16").vocoder
+    assert isinstance(half, SpeechT5Vocoder)
+    want, got = offline(vocoder, mel(30)), offline(half, mel(30))
+    assert got.dtype == torch.float32
+    assert (got - want).square().mean() <= 0.01 * want.square().mean(), "20 dB below the sound"
+    stream = Stream(half.chunking, 0, mel(30), 1)
+    run(half, [stream], half.new_state(1))
+    assert (torch.cat(stream.sound) - got).square().mean() <= 0.01 * got.square().mean()
