@@ -205,11 +205,11 @@ def test_voices_of_ones_own_are_mounted_and_a_new_revision_rolls_the_pods(defaul
     found = rendered("voices")
     assert settings(found)["model"]["voices"] == "/voices"
     assert volume(found, "voices")["persistentVolumeClaim"] == {"claimName": "our-voices", "readOnly": True}
-    assert "checksum/voices" in annotations(found)
-    assert "checksum/voices" not in annotations(default)
+    assert "checksum/voices" in pod_annotations(found)
+    assert "checksum/voices" not in pod_annotations(default)
 
 
-def annotations(found: list[Object]) -> dict[str, str]:
+def pod_annotations(found: list[Object]) -> dict[str, str]:
     """Those of the pods."""
     result: dict[str, str] = one(found, "Deployment")["spec"]["template"]["metadata"]["annotations"]
     return result
@@ -218,7 +218,7 @@ def annotations(found: list[Object]) -> dict[str, str]:
 def test_other_settings_roll_the_pods_and_the_same_do_not(default: list[Object], tmp_path: Path) -> None:
     key = "checksum/settings"
     same, other = with_values(tmp_path, {"replicas": 3}), with_values(tmp_path, {"engine": {"slots": 65}})
-    assert annotations(same)[key] == annotations(default)[key] != annotations(other)[key]
+    assert pod_annotations(same)[key] == pod_annotations(default)[key] != pod_annotations(other)[key]
 
 
 # ---- security
@@ -351,7 +351,7 @@ def test_a_digest_wins_over_a_tag(default: list[Object]) -> None:
 def test_everything_further_is_added_and_evaluated() -> None:
     found = rendered("everything-extra")
     assert one(found, "ConfigMap", "demo-voices")
-    assert annotations(found)["example.com/release"] == "demo"
+    assert pod_annotations(found)["example.com/release"] == "demo"
     assert variables(server(found))["RELEASE"] == "demo"
     (collector,) = pod(found)["initContainers"]
     assert collector["restartPolicy"] == "Always", "a native sidecar ends after the server"

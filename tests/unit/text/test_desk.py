@@ -9,7 +9,7 @@ from rhapsode_server.core import Piece
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.text import desk as desk_module
 from rhapsode_server.text.desk import TextDesk
-from rhapsode_server.text.source import Source
+from rhapsode_server.text.source import Chunk, Source
 
 PHONES = TextDesk(reads="phones")
 LETTERS = TextDesk(reads="letters")
@@ -75,7 +75,12 @@ def test_the_first_piece_of_a_long_text_costs_what_that_of_a_short_one_costs(
 ) -> None:
     read: list[int] = []
     peek = Source._next
-    monkeypatch.setattr(Source, "_next", lambda source: read.append(1) or peek(source))
+
+    def counted(source: Source) -> Chunk | None:
+        read.append(1)
+        return peek(source)
+
+    monkeypatch.setattr(Source, "_next", counted)
     next(LETTERS.pieces(SENTENCE))
     short = len(read)
     pieces = LETTERS.pieces(LONG)
