@@ -11,6 +11,7 @@ import torch
 
 from rhapsode_server.core import Chunking, Voice
 from rhapsode_server.errors import ConfigError
+from rhapsode_server.layers.projection import pack
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.qwen3_tts.acoustic import QwenAcoustic
 from rhapsode_server.models.qwen3_tts.cloning import QwenCloner
@@ -54,10 +55,12 @@ def load(
 ) -> SpeechModel:
     """Load a released checkpoint from a folder or by its hub id.
 
-    `dtype` of the language model ("float32", "bfloat16"; unset: bfloat16 on an accelerator, float32 on the
-    CPU); the codec always works in float32. `voices` is a folder of descriptions (NAME.txt) for a design
-    checkpoint, of clips (NAME.wav, with what is said in NAME.txt) for a Base one. `streaming` lays text
-    out token by token beside the sound instead of before it; unset: as the reference does for this kind.
+    `dtype` of the language model ("float32", "bfloat16"; unset: the checkpoint's own, which is bfloat16 for
+    the released ones); the codec always works in float32. `voices` is a folder of descriptions (NAME.txt)
+    for a design checkpoint, of clips (NAME.wav, with what is said in NAME.txt) for a Base one. `positions`
+    are the cache positions of a row. `seams` makes the codec forget as the reference does. `streaming` lays
+    text out token by token beside the sound instead of before it; unset: as the reference does for this
+    kind. `split` is the tokenizer's pattern.
 
     Raises errors.ModelUnusable, errors.ConfigError.
     """
@@ -66,6 +69,9 @@ def load(
     tensors = Tensors(path / "model.safetensors", dtype=_dtype(dtype, device), device=device)
     talker, embeddings = load_talker(checkpoint.talker, tensors)
     predictor = load_predictor(checkpoint.talker, tensors)
+    details = _details(talker, predictor, embeddings)
+    for module in (talker, predictor, embeddings):
+        pack(module)
     codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
     tokenizer = TextTokenizer(path, checkpoint.text, split)
     acoustic = QwenAcoustic(checkpoint, talker, predictor, embeddings, positions=positions, guards=guards)
@@ -90,7 +96,7 @@ def load(
         voices=with_default(_voices(checkpoint, name, cloner, voices)),
         sampling=SETTINGS,
         positions=positions,
-        details=_details(talker, predictor, embeddings, codec),
+        details=details,
         cloner=cloner,
     )
 
@@ -115,9 +121,11 @@ def _voices(checkpoint: Checkpoint, name: str, cloner: QwenCloner | None, folder
     return (cloner.read_folder(folder) if folder else []) or [plain_voice(checkpoint, name)]
 
 
-def _dtype(name: str | None, device: str) -> torch.dtype:
+def _dtype(name: str | None, device: str) -> torch.dtype | None:
+    """None: as the file has it, unless this CPU would have to convert every weight at every step."""
     if name is None:
-        return torch.float32 if device == "cpu" else torch.bfloat16
+        slow = device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.float32 if slow else None
     if name not in DTYPES:
         raise ConfigError(f"There is no dtype {name!r} for this family. Choose one of: {', '.join(DTYPES)}.")
     return DTYPES[name]

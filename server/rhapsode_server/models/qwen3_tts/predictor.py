@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rhapsode_server.layers.decoder import Decoder
 from rhapsode_server.layers.kv_cache import Scratch
 from rhapsode_server.models.qwen3_tts.config import TalkerConfig
 from rhapsode_server.models.qwen3_tts.talker import Embeddings
-from rhapsode_server.models.qwen3_tts.weights import Source, Store, decoder_sources, fill
+from rhapsode_server.models.qwen3_tts.weights import Store, decoder_sources, fill
 
 Choose = Callable[[int, Tensor], Tensor]
 """(codebook, logits [B, codebook_size]) -> codes [B]."""
@@ -32,7 +31,8 @@ class Predictor(nn.Module):
         super().__init__()
         wide, narrow = config.decoder.hidden, config.predictor.hidden
         self.decoder = Decoder(config.predictor)
-        self.heads = nn.Parameter(torch.empty(config.codebooks - 1, config.codebook_size, narrow))
+        heads = (nn.Linear(narrow, config.codebook_size, bias=False) for _ in range(config.codebooks - 1))
+        self.heads = nn.ModuleList(heads)
         self.inward = nn.Linear(wide, narrow) if wide != narrow else None
 
     def forward(self, hidden: Tensor, first: Tensor, embeddings: Embeddings, choose: Choose) -> Tensor:
@@ -48,7 +48,7 @@ class Predictor(nn.Module):
             positions = torch.arange(seen, seen + rows.shape[1], device=rows.device)[None]
             x = self.decoder(self._narrow(rows), positions, memory, causal=seen == 0)
             seen += rows.shape[1]
-            codes.append(choose(book, F.linear(x[:, -1], self.heads[book - 1])))
+            codes.append(choose(book, self.heads[book - 1](x[:, -1])))
             rows = embeddings.code(book, codes[-1])[:, None] if book < len(self.heads) else rows
         return torch.stack(codes, 1)
 
@@ -66,14 +66,9 @@ def load_predictor(config: TalkerConfig, tensors: Store) -> Predictor:
     stored = "talker.code_predictor."
     heads = (config.predictor.heads, config.predictor.kv_heads)
     sources = decoder_sources("decoder.", f"{stored}model.", config.predictor.layers, heads)
-    sources["heads"] = _heads(stored, config.codebooks - 1)
+    for index in range(config.codebooks - 1):
+        sources[f"heads.{index}.weight"] = f"{stored}lm_head.{index}.weight"
     for part in ("weight", "bias"):
         sources[f"inward.{part}"] = f"{stored}small_to_mtp_projection.{part}"
     fill(predictor, tensors, sources)
     return predictor
-
-
-def _heads(stored: str, count: int) -> Source:
-    return lambda tensors: torch.stack(
-        [tensors.take(f"{stored}lm_head.{index}.weight") for index in range(count)]
-    )
