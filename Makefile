@@ -4,7 +4,7 @@
 TEXT ?= Hello! I am the voice inside this server, and you hear me while I am still thinking.
 VOICE_MODEL ?= ion
 PYTEST_ARGS ?=
-FOLDER ?= tests/golden/qwen3_tts
+FIXTURES ?= tests/golden/qwen3_tts
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -45,8 +45,8 @@ bench: $(READY) ## first audio, throughput and under-runs beside other ways of s
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 .PHONY: parity
-parity: $(READY) ## compare every quantity with what a reference implementation recorded (FOLDER=...)
-	$(BIN)/python -m rhapsode_server.parity $(FOLDER)
+parity: $(READY) ## compare every quantity with what a reference implementation recorded (FIXTURES=...)
+	$(BIN)/python -m rhapsode_server.parity $(FIXTURES)
 
 .PHONY: voice-report
 voice-report: $(READY) ## word error rate and durations of the embedded voice beside its teacher's (needs flite)
