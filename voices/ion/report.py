@@ -251,7 +251,7 @@ def main() -> None:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--voice", default="ion", help="`ion`, or a folder written by export.py")
-    parser.add_argument("--sentences", type=int, default=120, help="per speaker, for the word error rate")
+    parser.add_argument("--sentences", type=int, default=100, help="per speaker, for the word error rate")
     parser.add_argument("--durations", type=int, default=510)
     parser.add_argument("--card", action="store_true", help="put the table into MODEL_CARD.md")
     parser.add_argument("--to", type=Path, default=REPORT)
