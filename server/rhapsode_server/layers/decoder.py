@@ -56,12 +56,20 @@ class Rope(nn.Module):
         self._head_dim = head_dim
         self._theta = theta
         self._frequencies: dict[torch.device, Tensor] = {}
+        self._tables: dict[tuple[int, torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """positions [B, T] -> cos and signed sin, [B, 1, T, head_dim] each, for `rotate`."""
         angles = positions[:, None, :, None].float() * self._on(positions.device)
         cos, sin = angles.cos(), angles.sin()
         return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
+
+    def table(self, length: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """cos and signed sin of positions 0..length - 1, [1, 1, length, head_dim] each; computed once."""
+        key = (length, device, dtype)
+        if key not in self._tables:
+            self._tables[key] = self(torch.arange(length, device=device)[None], dtype)
+        return self._tables[key]
 
     def _on(self, device: torch.device) -> Tensor:
         """Frequencies [head_dim / 2], computed on the CPU so that every device turns by the same angles."""
@@ -197,7 +205,18 @@ class Decoder(nn.Module):
         causal: bool = False,
     ) -> Tensor:
         """x [B, T, hidden] at `positions` [B, T] -> normalised hidden states [B, T, hidden]."""
-        rope = self.rope(positions, x.dtype)
+        return self.turned(x, self.rope(positions, x.dtype), memory, mask, causal=causal)
+
+    def turned(
+        self,
+        x: Tensor,
+        rope: tuple[Tensor, Tensor],
+        memory: Memory,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+    ) -> Tensor:
+        """The same where cos and signed sin [B or 1, 1, T, head_dim] of the positions are known."""
         for index, layer in enumerate(self.layers):
             x = layer(x, rope, memory, index, mask, causal=causal)
         return self.norm(x)  # type: ignore[no-any-return]

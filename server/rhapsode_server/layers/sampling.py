@@ -7,6 +7,8 @@ with: repetition penalty, masks (the caller's), temperature, top-k, top-p.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -47,12 +49,40 @@ def _nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
     return (tail > (1.0 - top_p)[:, None]).sum(1).clamp(min=1)
 
 
-def draw(scores: Tensor, temperature: Tensor, uniform: Tensor) -> Tensor:
-    """One token per row: [B] int64. Rows of temperature 0 take the best score, others are drawn.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings of the rows of one batch, made ready once for all draws of a step: [B] each.
 
-    scores [B, V] with NEVER where a token is ruled out, uniform [B] in (0, 1): the token whose part of the
-    cumulative distribution holds that number.
+    `divisor` is the temperature, 1 for greedy rows; `last` the rank of the last token that top-k keeps;
+    `spare` is 1 - top_p.
     """
-    cumulative = scores.float().softmax(-1).cumsum(-1)
-    drawn = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(-1)
-    return torch.where(temperature > 0, drawn.clamp(max=scores.shape[1] - 1), scores.argmax(-1))
+
+    divisor: Tensor
+    greedy: Tensor
+    last: Tensor
+    spare: Tensor
+
+    @classmethod
+    def of(cls, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Choice:
+        """temperature [B] (0: greedy), top_k [B] int64 (0: off), top_p [B] (1: off)."""
+        greedy = temperature <= 0
+        last = torch.where(top_k > 0, top_k, torch.iinfo(torch.int64).max) - 1
+        return cls(torch.where(greedy, 1.0, temperature), greedy, last, 1.0 - top_p)
+
+
+def pick(scores: Tensor, choice: Choice, uniform: Tensor, limit: int) -> Tensor:
+    """One token per row, drawn from what `warp` would leave: [B] int64; greedy rows take the best.
+
+    scores [B, V] float32; `limit` as in `warp`. The tokens that are left are laid along (0, 1), the likeliest
+    first, each as wide as its share, and `uniform` [B] says which is taken. Few kernels, because this runs
+    once for each codebook of each frame.
+    """
+    best, tokens = (scores / choice.divisor[:, None]).topk(limit)
+    edge = best.gather(1, choice.last.clamp(max=limit - 1)[:, None])
+    shares = best.masked_fill(best < edge, NEVER).softmax(1)
+    tail = shares.flip(1).cumsum(1).flip(1)
+    shares = shares * (tail > choice.spare[:, None])
+    upper = shares.cumsum(1)
+    rank = (upper <= uniform[:, None] * upper[:, -1:]).sum(1)
+    rank = rank.masked_fill(choice.greedy, 0).clamp(max=limit - 1)
+    return tokens.gather(1, rank[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""Processors against a plain reading of their definitions, and draws against their distribution."""
+"""Processors against a plain reading of their definitions, draws against their distribution, noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rhapsode_server.layers.noise import hashed, normal, uniform
-from rhapsode_server.layers.sampling import NEVER, draw, penalise, warp
+from rhapsode_server.layers.sampling import NEVER, Choice, penalise, pick, warp
 
 LOGITS = st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=30)
 
@@ -73,27 +73,50 @@ def test_the_penalty_is_per_row_and_once_per_token() -> None:
     assert got.tolist() == [[1.0, -4.0, 1.0], [2.0, -2.0, 0.25]]
 
 
-def test_temperature_zero_takes_the_best() -> None:
-    scores = torch.tensor([[0.0, 3.0, 1.0]] * 2)
-    got = draw(scores, torch.tensor([0.0, 1.0]), torch.tensor([0.001, 0.001]))
-    assert got.tolist() == [1, 0]
-
-
 @given(logits=LOGITS, noise=st.integers(0, 2**23 - 1))
 def test_what_is_ruled_out_is_never_drawn(logits: list[float], noise: int) -> None:
     scores = torch.tensor([logits])
     scores[0, ::2] = NEVER
     number = torch.tensor([(noise + 0.5) * 2.0**-23])
-    assert int(draw(scores, torch.ones(1), number)[0]) % 2 == 1
+    off = Choice.of(torch.ones(1), torch.zeros(1, dtype=torch.int64), torch.ones(1))
+    assert int(pick(scores, off, number, len(logits))[0]) % 2 == 1
 
 
-def test_draws_follow_the_distribution() -> None:
-    scores = torch.tensor([0.0, 1.0, 2.0, NEVER, 0.5])
-    count = 40_000
-    numbers = uniform(torch.zeros(count, dtype=torch.int64), torch.arange(count))
-    drawn = draw(scores.expand(count, -1), torch.ones(count), numbers)
-    shares = torch.bincount(drawn, minlength=5) / count
-    assert (shares - scores.softmax(0)).abs().max() < 0.01
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"),
+    [
+        (0.9, 50, 1.0),
+        (0.9, 5, 1.0),
+        (1.5, 0, 1.0),
+        (0.7, 0, 0.8),
+        (1.0, 7, 0.6),
+        (0.0, 5, 0.5),
+        (2.0, 1, 1.0),
+    ],
+)
+def test_tokens_are_drawn_from_what_warping_leaves(temperature: float, top_k: int, top_p: float) -> None:
+    """As often as their share says; a greedy row takes the best."""
+    generator = torch.Generator().manual_seed(top_k)
+    scores = 3 * torch.randn(60, generator=generator)
+    limit, count = top_k or 60, 40_000
+    settings = (torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]))
+    left = warp(scores[None], *settings, limit)
+    wanted = left[0].softmax(0) if temperature else (scores == scores.max()).float()
+    numbers = uniform(torch.zeros(count, dtype=torch.int64), torch.arange(count), 3)
+    rows = Choice.of(*(value.expand(count) for value in settings))
+    picked = pick(scores.expand(count, -1), rows, numbers, limit)
+    shares = torch.bincount(picked, minlength=60) / count
+    assert (shares - wanted).abs().max() < 0.01
+    assert bool((wanted[shares > 0] > 0).all())
+
+
+def test_each_row_picks_with_its_own_settings() -> None:
+    scores = torch.tensor([[0.0, 3.0, 2.0, 1.0]] * 4)
+    choice = Choice.of(
+        torch.tensor([0.0, 1.0, 1.0, 1.0]), torch.tensor([0, 2, 0, 1]), torch.tensor([1.0, 1.0, 0.1, 1.0])
+    )
+    high = torch.full((4,), 1.0 - 2.0**-24)
+    assert pick(scores, choice, high, 4).tolist() == [1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("seed", [0, 1, -1, 2**62])

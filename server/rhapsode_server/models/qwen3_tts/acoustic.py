@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from rhapsode_server.layers.kv_cache import Append, Fill
 from rhapsode_server.layers.noise import uniform
-from rhapsode_server.layers.sampling import NEVER, draw, penalise, warp
+from rhapsode_server.layers.sampling import NEVER, penalise, pick
 from rhapsode_server.models.base import Addition, Prompt, Step
-from rhapsode_server.models.qwen3_tts.acoustic_state import AcousticState, SamplerRows
+from rhapsode_server.models.qwen3_tts.acoustic_state import AcousticState
 from rhapsode_server.models.qwen3_tts.config import SUPPRESSED_TAIL, Checkpoint
 from rhapsode_server.models.qwen3_tts.feed import QwenAddition
 from rhapsode_server.models.qwen3_tts.frontend import QwenPrompt
@@ -110,7 +110,7 @@ class QwenAcoustic:
         settings = state.predictor.of(slots)
 
         def choose(book: int, logits: Tensor) -> Tensor:
-            return _drawn(logits.float(), settings, noise[:, book], best)
+            return pick(logits.float(), settings, noise[:, book], min(best, logits.shape[1]))
 
         frames = self.predictor(hidden, code, self.embeddings, choose)
         lost = self._lost(state, slots, code, frame) | ~torch.isfinite(logits).all(1)
@@ -137,7 +137,7 @@ class QwenAcoustic:
         """Codebook 0 [B] from logits [B, vocab]."""
         early = frame < state.fewest[slots]
         scores = self.scores(logits, state.seen[slots], state.penalty[slots], early)
-        return _drawn(scores, state.talker.of(slots), noise, best)
+        return pick(scores, state.talker.of(slots), noise, min(best, scores.shape[1]))
 
     def scores(self, logits: Tensor, seen: Tensor, penalty: Tensor, early: Tensor) -> Tensor:
         """Logits [B, vocab] after the penalty for `seen` codes, without the end where it is `early` [B]."""
@@ -171,13 +171,6 @@ def _masks(checkpoint: Checkpoint, device: torch.device) -> tuple[Tensor, Tensor
     ids = torch.arange(checkpoint.talker.vocab, device=device)
     is_end = ids == checkpoint.codec_ids.eos
     return is_end, (ids >= checkpoint.talker.vocab - SUPPRESSED_TAIL) & ~is_end
-
-
-def _drawn(scores: Tensor, settings: SamplerRows, noise: Tensor, best: int) -> Tensor:
-    """Tokens [B] from scores [B, V]."""
-    limit = min(best, scores.shape[1])
-    warped = warp(scores, settings.temperature, settings.top_k, settings.top_p, limit)
-    return draw(warped, settings.temperature, noise)
 
 
 def _ours(prompt: Prompt) -> QwenPrompt:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rhapsode_server.layers.kv_cache import SlottedCache
+from rhapsode_server.layers.sampling import Choice
 from rhapsode_server.models.qwen3_tts.config import Generation, TalkerConfig
 from rhapsode_server.models.qwen3_tts.frontend import QwenPrompt
 
@@ -39,9 +40,9 @@ class SamplerRows:
         self.top_k[slot] = settings.top_k
         self.top_p[slot] = settings.top_p
 
-    def of(self, slots: Tensor) -> SamplerRows:
-        """The rows `slots` [B]."""
-        return SamplerRows(self.temperature[slots], self.top_k[slots], self.top_p[slots])
+    def of(self, slots: Tensor) -> Choice:
+        """The rows `slots` [B], made ready for a step's draws."""
+        return Choice.of(self.temperature[slots], self.top_k[slots], self.top_p[slots])
 
 
 class AcousticState:

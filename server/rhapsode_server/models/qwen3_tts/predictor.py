@@ -43,11 +43,13 @@ class Predictor(nn.Module):
         """
         rows = torch.stack((hidden, embeddings.codec(first)), 1)
         memory = Scratch(self.decoder.config.layers)
+        cos, sin = self.decoder.rope.table(len(self.heads) + 1, rows.device, rows.dtype)
         codes, seen = [first], 0
         for book in range(1, len(self.heads) + 1):
-            positions = torch.arange(seen, seen + rows.shape[1], device=rows.device)[None]
-            x = self.decoder(self._narrow(rows), positions, memory, causal=seen == 0)
-            seen += rows.shape[1]
+            here = slice(seen, seen + rows.shape[1])
+            rope = (cos[:, :, here], sin[:, :, here])
+            x = self.decoder.turned(self._narrow(rows), rope, memory, causal=seen == 0)
+            seen = here.stop
             codes.append(choose(book, self.heads[book - 1](x[:, -1])))
             rows = embeddings.code(book, codes[-1])[:, None] if book < len(self.heads) else rows
         return torch.stack(codes, 1)
