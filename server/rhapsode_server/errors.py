@@ -12,6 +12,7 @@ RhapsodeError
 ├── Forbidden                 PERMISSION_DENIED    a valid key without the right
 ├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
 ├── StreamTooLong             DEADLINE_EXCEEDED    the longest time that this server gives to one call is over
+├── SessionIdle               ABORTED              nothing was said in a session for too long
 ├── Draining                  UNAVAILABLE          the server is going away: retry elsewhere
 ├── NotReady                  UNAVAILABLE          still loading or warming up
 ├── GenerationFailed          INTERNAL             the model failed this one utterance
@@ -127,6 +128,13 @@ class StreamTooLong(RhapsodeError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "STREAM_TOO_LONG"
+
+
+class SessionIdle(RhapsodeError):
+    """Neither side said anything for as long as the session allows."""
+
+    status = "ABORTED"
+    reason = "SESSION_IDLE"
 
 
 class Draining(RhapsodeError):

@@ -42,6 +42,7 @@ from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
 from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
 from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
+from rhapsode_server.rpc.session_convert import SessionLimits
 from rhapsode_server.synthesizer import Manner, Synthesizer
 from rhapsode_server.telemetry.call import Sound
 from rhapsode_server.telemetry.logging import configure
@@ -128,7 +129,12 @@ class Serving:
         edges = [*self._telemetry.interceptors(_sound_of), Edge()]
         main = servers.build(_connections(self.settings), edges)
         trace_id = self._telemetry.trace_id
-        service = SpeechSynthesis(self.gate, longest=wanted.max_stream_seconds, trace_id=trace_id)
+        service = SpeechSynthesis(
+            self.gate,
+            longest=wanted.max_stream_seconds,
+            session=_session_limits(self.settings),
+            trace_id=trace_id,
+        )
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
         self._health.add_to(main)
         if wanted.reflection:
@@ -186,7 +192,7 @@ class Serving:
         """Not ready, stop admitting, drain, cancel the rest, stop the engine; each with a deadline."""
         log.info("ending; %d calls are under way", self.gate.inside)
         await self._health.set(ready=False)
-        self.gate.close()
+        self.gate.close(drain_seconds)
         if self.engine is not None:
             self.engine.drain()
             await self._wait_empty(drain_seconds)
@@ -269,6 +275,15 @@ def _sound_of(message: object) -> Sound | None:
 def _connections(settings: Settings) -> ConnectionLimits:
     server = settings.server
     return ConnectionLimits(**{name: getattr(server, name) for name in ConnectionLimits.__slots__})
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    return SessionLimits(
+        max_contexts=settings.limits.session_contexts,
+        max_characters=settings.limits.max_characters,
+        max_ahead=settings.engine.max_ahead or None,
+        idle_timeout=settings.limits.session_idle_seconds,
+    )
 
 
 def _manner(settings: Settings) -> Manner:

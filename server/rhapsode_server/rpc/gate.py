@@ -19,7 +19,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._synthesizer: Synthesizer | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
+        self._time_left = 0.0
         self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -32,19 +33,25 @@ class Gate:
     @property
     def closed(self) -> bool:
         """No new call will be let in any more."""
-        return self._closed
+        return self._closed.is_set()
 
     def open(self, synthesizer: Synthesizer) -> None:
         """The model is warm: let calls in."""
         self._synthesizer = synthesizer
 
-    def close(self) -> None:
-        """Let nobody in any more; those inside go on."""
-        self._closed = True
+    def close(self, time_left: float = 0.0) -> None:
+        """Let nobody in any more; those inside may go on for `time_left` seconds."""
+        self._time_left = time_left
+        self._closed.set()
+
+    async def closing(self) -> float:
+        """Wait until the gate is closed; returns the seconds that those inside have left."""
+        await self._closed.wait()
+        return self._time_left
 
     def synthesizer(self) -> Synthesizer:
         """What speaks; raises NotReady before the model is warm, Draining after `close`."""
-        if self._closed:
+        if self._closed.is_set():
             raise Draining("The server is shutting down. Try again, on another server if there is one.")
         if self._synthesizer is None:
             raise NotReady("The server is still loading its model. Try again in a moment.")

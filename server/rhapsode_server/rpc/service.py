@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
-from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2, voice_pb2
+from rhapsode.tts.v1 import service_pb2_grpc, session_pb2, synthesis_pb2, voice_pb2
 
 from rhapsode_server.core import Request
 from rhapsode_server.errors import StreamTooLong
@@ -18,15 +18,28 @@ from rhapsode_server.rpc import call as calls
 from rhapsode_server.rpc import convert
 from rhapsode_server.rpc.call import Call, Context
 from rhapsode_server.rpc.gate import Gate
+from rhapsode_server.rpc.session import Session
+from rhapsode_server.rpc.session_convert import SessionLimits
 from rhapsode_server.synthesizer import Done, Event, Started
+
+SESSION_LIMITS = SessionLimits()
+_SOUNDING = (synthesis_pb2.SynthesizeResponse, session_pb2.StreamSynthesizeResponse)
 
 
 class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
     """`longest` is the most seconds that one call may take; `trace_id` names the caller's trace, or ""."""
 
-    def __init__(self, gate: Gate, *, longest: float = 1800.0, trace_id: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        *,
+        longest: float = 1800.0,
+        session: SessionLimits = SESSION_LIMITS,
+        trace_id: Callable[[], str] = str,
+    ) -> None:
         self._gate = gate
         self._longest = longest
+        self._session = session
         self._trace_id = trace_id
 
     async def Synthesize(self, request: synthesis_pb2.SynthesizeRequest, context: Context) -> None:  # noqa: N802
@@ -42,6 +55,14 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
                     message = convert.response(event, asked, synthesizer.model.name, self._trace_id())
                     await call.write(context, message)
 
+    async def StreamSynthesize(  # noqa: N802
+        self, request_iterator: AsyncIterator[session_pb2.StreamSynthesizeRequest], context: Context
+    ) -> None:
+        """Speaks text as it is written. A session lasts as long as its client wants it to."""
+        with self._gate.enter() as synthesizer:
+            session = Session(synthesizer, self._gate, calls.current(), self._session, self._trace_id)
+            await session.run(request_iterator, context)
+
     async def ListVoices(  # noqa: N802
         self,
         request: voice_pb2.ListVoicesRequest,
@@ -54,7 +75,7 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
 
 def sound_in(message: object) -> tuple[float, float] | None:
     """Where the sound of a message that is being sent begins, and its length, in seconds."""
-    if not isinstance(message, synthesis_pb2.SynthesizeResponse) or not message.HasField("audio"):
+    if not isinstance(message, _SOUNDING) or not message.HasField("audio"):
         return None
     rate = calls.current().sample_rate
     return message.audio.start_sample / rate, message.audio.sample_count / rate

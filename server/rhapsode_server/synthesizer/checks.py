@@ -28,7 +28,7 @@ def check(request: Request, voice: Voice, model: SpeechModel) -> None:
     """Raise InvalidRequest, or one of its kinds, for the first thing that is wrong but in the text."""
     supported(request.audio)
     _check_names(request, voice)
-    _check_speed(request.speed, model)
+    check_speed(request.speed, model)
     _check_sampling(request.sampling, model)
     _check_instruction(request.instruction)
 
@@ -52,7 +52,8 @@ def _check_names(request: Request, voice: Voice) -> None:
         )
 
 
-def _check_speed(speed: float, model: SpeechModel) -> None:
+def check_speed(speed: float, model: SpeechModel) -> None:
+    """Raise InvalidRequest for a speed at which the model cannot speak."""
     slowest, fastest = model.frontend.speed_range
     if slowest <= speed <= fastest:
         return

@@ -17,11 +17,12 @@ class Terms:
     """On what terms the caller still wants the sound.
 
     `time_left` is the time to the caller's deadline, `max_ttfa` the longest wait for the first sound
-    that is of use (None: no such limit).
+    that is of use, `max_ahead` how much sound may run ahead of playback (None: no such limit).
     """
 
     time_left: float | None = None
     max_ttfa: float | None = None
+    max_ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from numpy.typing import NDArray
 from rhapsode_server.audio.encode import AudioEncoder, Encoded, encoder_for
 from rhapsode_server.core import AudioFormat, Piece, WordTime
 from rhapsode_server.synthesizer.events import Audio, SpokenWord
+
+BREATH_SECONDS = 0.06
+"""More than any filter or packet holds back: soxr's longest delay here is 25 ms, an Opus packet 20 ms."""
 
 
 class Packer:
@@ -53,6 +58,20 @@ class Packer:
         """The next `samples` samples are silent."""
         return self.sound(np.zeros(samples, np.float32))
 
+    def push(self) -> Audio | None:
+        """Give what the filters hold, followed by a breath of silence: somebody waits for all of it."""
+        if self.given >= self.delivered(self.taken):
+            return None
+        return self.silence(round(BREATH_SECONDS * self._native_rate))
+
+    def end_words(self) -> None:
+        """No word lasts beyond the sound so far; guessed ones may have seemed to."""
+        end = self.delivered(self.taken)
+        self._words = deque(
+            replace(word, start=min(word.start, max(0, end - 1)), end=min(word.end, end))
+            for word in self._words
+        )
+
     def finish(self) -> Audio | None:
         """What the filters still held; None where that is nothing. Call it once, last."""
         return self._message(self._encoder.finish(), None)
@@ -86,6 +105,13 @@ class Wording:
         """`begins` is the native sample of the utterance at which the piece begins."""
         self._text, self._piece, self._begins, self._packer = text, piece, begins, packer
         self._open: list[WordTime] = []
+
+    def guess(self, samples: int) -> list[WordTime]:
+        """Times for a model that has none: `samples` of sound shared among the words by their letters."""
+        words = self._piece.words
+        ends = list(accumulate(len(word.text) + len(word.after) + 1 for word in words))
+        edges = [0, *(samples * end // ends[-1] for end in ends)] if ends else []
+        return [WordTime(n, edges[n], edges[n + 1], exact=False) for n in range(len(words))]
 
     def words(self, times: Sequence[WordTime]) -> list[SpokenWord]:
         """The written words that are complete with these times."""

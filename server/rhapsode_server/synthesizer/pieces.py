@@ -24,6 +24,26 @@ class Desk(Protocol):
         """Pieces in order, each made when it is asked for; raises TextRefused. On a worker thread."""
         ...
 
+    def session(self, language: str = "en") -> ArrivingDesk:
+        """The same for a text that is still being written; raises TextRefused for the language."""
+        ...
+
+
+class ArrivingDesk(Protocol):
+    """Who cuts an arriving text. On a worker thread, one call at a time; raises TextRefused."""
+
+    def feed(self, text: str) -> list[Piece]:
+        """Add a fragment; the pieces that are certain now."""
+        ...
+
+    def flush(self) -> list[Piece]:
+        """The pieces of all that has arrived."""
+        ...
+
+    def finish(self) -> list[Piece]:
+        """The same at the end, where having had nothing to speak is an error."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -35,15 +55,49 @@ class Prepared:
     ended: float
 
 
+class Pieces(Protocol):
+    """What a Speaking speaks: prompts in order, wherever their text comes from."""
+
+    @property
+    def text(self) -> str:
+        """The caller's text, as far as it is known."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would not wait."""
+        ...
+
+    def begin(self) -> None:
+        """Start to prepare the next piece, if that has not begun."""
+        ...
+
+    async def take(self) -> Prepared | None:
+        """The next prompt, None after the last; raises what the desk and the family raise."""
+        ...
+
+    def awaited(self) -> bool:
+        """Whether somebody waits for the end of the piece whose sound has just been given."""
+        ...
+
+    def spoken(self) -> None:
+        """All sound of one more piece has been given."""
+        ...
+
+    def drop(self) -> None:
+        """Nobody wants the rest."""
+        ...
+
+
 class PreparedPieces:
-    """The prompts of one request, in order, the next of them made in advance."""
+    """The prompts of a text that is all there, in order, the next of them made in advance."""
 
     def __init__(
         self, desk: Desk, text: str, frontend: TextFrontend, utterance: Utterance, workers: Executor
     ) -> None:
         """`utterance` says how to speak; its piece and seed are replaced for each piece."""
+        self.text = text
         self._desk = desk
-        self._text = text
         self._pieces: Iterator[Piece] | None = None
         self._frontend = frontend
         self._utterance = utterance
@@ -71,6 +125,13 @@ class PreparedPieces:
         self._next = None
         return prepared
 
+    def awaited(self) -> bool:
+        """Nobody can flush a text that is all there."""
+        return False
+
+    def spoken(self) -> None:
+        """Nobody asks."""
+
     def drop(self) -> None:
         """Nobody wants the rest: what a worker has begun is forgotten when it ends."""
         if self._next is not None:
@@ -81,7 +142,7 @@ class PreparedPieces:
         """On a worker thread. Pieces of one request are never prepared at the same time."""
         started = time.monotonic()
         if self._pieces is None:
-            self._pieces = self._desk.pieces(self._text, self._utterance.language)
+            self._pieces = self._desk.pieces(self.text, self._utterance.language)
         piece = next(self._pieces, None)
         if piece is None:
             return None

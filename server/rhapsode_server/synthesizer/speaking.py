@@ -15,9 +15,10 @@ from rhapsode_server.core import FinishReason, Priority
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.stream import AudioStream, Chunk
 from rhapsode_server.errors import RhapsodeError, TextRefused
+from rhapsode_server.models.base import Aligned
 from rhapsode_server.synthesizer.events import Audio, PieceRecord, Timings, Usage
 from rhapsode_server.synthesizer.packing import Packer, Wording
-from rhapsode_server.synthesizer.pieces import Prepared, PreparedPieces
+from rhapsode_server.synthesizer.pieces import Pieces, Prepared
 
 LEAD_SECONDS = 1.0
 """A piece is submitted when about this much sound of the one before is left to be made: several times
@@ -58,24 +59,23 @@ class Course:
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A piece in the engine; `samples` of its sound have come, at the native rate."""
+    """A piece in the engine; `samples` of its sound have come, the first at `begins` (native rate)."""
 
     prepared: Prepared
     stream: AudioStream
     wording: Wording | None = None
+    begins: int | None = None
     samples: int = 0
 
 
 class Speaking:
     """The sound of one request. `start` it, read `sound` to its end, or `cancel` it at any time."""
 
-    def __init__(
-        self, engine: Engine, text: str, pieces: PreparedPieces, packer: Packer, course: Course
-    ) -> None:
+    def __init__(self, engine: Engine, pieces: Pieces, packer: Packer, course: Course) -> None:
         self.packer = packer
         self._engine = engine
-        self._text = text
         self._pieces = pieces
+        self._aligned = isinstance(engine.model.acoustic, Aligned)
         self._course = course
         self._rate = engine.model.sample_rate
         self._flights: list[Flight] = []
@@ -94,12 +94,18 @@ class Speaking:
         """Every Audio of the utterance, in order; raises the error that ends it early."""
         now: Flight | None = self._flights[0]
         while now is not None:
-            now.wording = Wording(self._text, now.prepared.piece, self.packer.taken, self.packer)
+            now.begins = self.packer.taken
+            now.wording = Wording(self._pieces.text, now.prepared.piece, self.packer.taken, self.packer)
             async for chunk in now.stream:
                 audio = self._packed(now, chunk)
                 await self._look_ahead(now)
                 if audio is not None:
                     yield audio
+            self.packer.end_words()
+            held = self.packer.push() if self._pieces.awaited() else None
+            if held is not None:
+                yield held
+            self._pieces.spoken()
             following = await self._following(now)
             pause = self._pause_after(now) if following else None
             if pause is not None:
@@ -114,6 +120,13 @@ class Speaking:
         self._pieces.drop()
         for flight in self._flights:
             flight.stream.cancel()
+
+    def heard(self, seconds: float, paused: bool) -> None:
+        """The listener has played so much of the utterance, and may have paused."""
+        for flight in self._flights:
+            if flight.stream.outcome is None:
+                begins = 0.0 if flight.begins is None else flight.begins / self._rate
+                self._engine.report_playback(flight.stream, max(0.0, seconds - begins), paused)
 
     async def settled(self) -> None:
         """After `cancel`: wait until the engine has let go of everything, which takes one step."""
@@ -138,8 +151,13 @@ class Speaking:
 
     def _packed(self, now: Flight, chunk: Chunk) -> Audio | None:
         assert now.wording is not None  # noqa: S101 - set before the first chunk is read
+        times = chunk.words if self._aligned or now.samples else now.wording.guess(self._samples_of(now))
         now.samples += len(chunk.samples)
-        return self.packer.sound(chunk.samples, now.wording.words(chunk.words))
+        return self.packer.sound(chunk.samples, now.wording.words(times))
+
+    def _samples_of(self, flight: Flight) -> int:
+        """How many samples the whole piece will probably have."""
+        return round(self._expected(flight) * self._rate)
 
     async def _look_ahead(self, now: Flight) -> None:
         """Submit the next piece, if it is ready and little sound seems to be left of those submitted."""
@@ -184,7 +202,7 @@ class Speaking:
         heard = sum(flight.samples for flight in self._flights)
         made = frames * self._engine.model.vocoder.samples_per_frame
         generated = self.packer.delivered(self.packer.taken + max(0, made - heard))
-        return Usage(len(self._text), self.packer.given, generated, frames)
+        return Usage(len(self._pieces.text), self.packer.given, generated, frames)
 
     def timings(self) -> Timings:
         """Sums over the pieces; the times of sending and of the whole are the caller's to add."""

@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
+from rhapsode_server.core import Request
 from rhapsode_server.engine.engine import Engine
-from rhapsode_server.errors import DeadlineTooShort, Overloaded, RhapsodeError
+from rhapsode_server.errors import DeadlineTooShort, Overloaded
 from rhapsode_server.models.base import SpeechModel
-from rhapsode_server.synthesizer.checks import check
-from rhapsode_server.synthesizer.events import (
-    UNRECORDED,
-    Audio,
-    Done,
-    Event,
-    Recorder,
-    Report,
-    Started,
-    Terms,
-)
+from rhapsode_server.synthesizer.arriving import ArrivingPieces, Flushed
+from rhapsode_server.synthesizer.checks import check, check_speed
+from rhapsode_server.synthesizer.context import Context, Send
+from rhapsode_server.synthesizer.events import UNRECORDED, Done, Event, Recorder, Report, Terms
+from rhapsode_server.synthesizer.job import Job, Order
 from rhapsode_server.synthesizer.packing import Packer
-from rhapsode_server.synthesizer.pieces import Desk, PreparedPieces, how_to_speak
+from rhapsode_server.synthesizer.pieces import Desk, Pieces, PreparedPieces, how_to_speak
 from rhapsode_server.synthesizer.speaking import Course, Pace, Speaking
 from rhapsode_server.voices.catalogue import Voices
 
@@ -47,21 +41,6 @@ class Manner:
 
 USUAL = Manner()
 ANY_TIME = Terms()
-
-
-@dataclass(slots=True)
-class _Account:
-    """One utterance for the books."""
-
-    request: Request
-    voice: Voice
-    audio: AudioFormat
-    terms: Terms
-    arrived: float
-    sending: float = 0.0
-    first_audio: float | None = None
-    done: Done | None = None
-    failure: str = ""
 
 
 class Synthesizer:
@@ -85,7 +64,7 @@ class Synthesizer:
         self._workers = ThreadPoolExecutor(manner.text_workers, thread_name_prefix="rhapsode-text")
         self._pace = Pace()
         self._first_sound: float | None = None
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[Report]] = set()
 
     async def synthesize(self, request: Request, terms: Terms = ANY_TIME) -> AsyncGenerator[Event, None]:
         """Speak one request: Started, then Audio until it is spoken, then Done.
@@ -96,29 +75,27 @@ class Synthesizer:
         Raises InvalidRequest and its kinds, VoiceNotFound, Overloaded, DeadlineTooShort, Draining,
         GenerationFailed, EngineStopped.
         """
-        arrived = self._clock()
-        voice = self.voices.find(request.voice)
-        check(request, voice, self.model)
-        self._expect(terms)
-        speaking = self._speaking(request, voice, terms)
-        audio = AudioFormat(request.audio.encoding, speaking.packer.sample_rate)
-        account = _Account(request, voice, audio, terms, arrived)
+        job = self._job(request, terms, self._reading)
         try:
-            await speaking.start()
-            yield self._started(account)
-            async with aclosing(speaking.sound()) as sound:
-                async for piece in sound:
-                    handed_over = self._hand_over(account, piece)
-                    yield piece
-                    account.sending += self._clock() - handed_over
-            account.done = self._done(account, speaking, speaking.reason)
-            yield account.done
-        except BaseException as error:
-            account.failure = _word_for(error)
-            raise
+            async with aclosing(job.events()) as events:
+                async for event in events:
+                    yield event
         finally:
-            speaking.cancel()
-            self._later(self._close_account(account, speaking))
+            self._settle(job)
+
+    def context(self, request: Request, terms: Terms, send: Send) -> Context:
+        """An utterance whose text arrives bit by bit; `request.text` is empty. Raises as `synthesize`."""
+        context = Context(send, self._settle)
+        context.job = self._job(
+            request, terms, lambda order: context.reads(self._arriving(order, context.flushed))
+        )
+        return context
+
+    def at_speed(self, request: Request, speed: float) -> Request:
+        """The same request at another speed. Raises InvalidRequest for one that the model has not got."""
+        changed = replace(request, speed=speed)
+        check_speed(speed, self.model)
+        return changed
 
     def estimated_first_audio(self) -> float | None:
         """Seconds until a request that came now would sound; None where nothing is known yet."""
@@ -134,6 +111,25 @@ class Synthesizer:
 
     # ---- before
 
+    def _job(self, request: Request, terms: Terms, read: Callable[[Order], Pieces]) -> Job:
+        """Check, admit, and make ready to speak."""
+        order = Order(request, self.voices.find(request.voice), terms, self._clock())
+        check(request, order.voice, self.model)
+        self._expect(terms)
+        packer = Packer(request.audio, self.model.sample_rate)
+        course = Course(request.priority, self._ahead_limit(request, terms), request.speed, self._pace)
+        speaking = Speaking(self._engine, read(order), packer, course)
+        return Job(order, speaking, self._clock, self.estimated_first_audio)
+
+    def _reading(self, order: Order) -> Pieces:
+        utterance = how_to_speak(order.request, order.voice)
+        return PreparedPieces(self._desk, order.request.text, self.model.frontend, utterance, self._workers)
+
+    def _arriving(self, order: Order, flushed: Flushed) -> ArrivingPieces:
+        utterance = how_to_speak(order.request, order.voice)
+        desk = self._desk.session(utterance.language)
+        return ArrivingPieces(desk, self.model.frontend, utterance, self._workers, flushed)
+
     def _expect(self, terms: Terms) -> None:
         """Refuse at once what would come too late, before any work is done.
 
@@ -145,73 +141,35 @@ class Synthesizer:
         estimate = self.estimated_first_audio() if load.running or load.waiting else None
         _refuse_late(terms, estimate or 0.0)
 
-    def _speaking(self, request: Request, voice: Voice, terms: Terms) -> Speaking:
-        utterance = how_to_speak(request, voice)
-        prepared = PreparedPieces(self._desk, request.text, self.model.frontend, utterance, self._workers)
-        course = Course(request.priority, self._ahead_limit(request, terms), request.speed, self._pace)
-        packer = Packer(request.audio, self.model.sample_rate)
-        return Speaking(self._engine, request.text, prepared, packer, course)
-
     def _ahead_limit(self, request: Request, terms: Terms) -> float | None:
         """No limit where a deadline would pass before the sound had been played to its end.
 
         Some clients set a deadline for the whole stream, shorter than the sound is long; they are served
         as fast as the model can instead of being cut off.
         """
-        if terms.time_left is None or self._manner.max_ahead is None:
-            return self._manner.max_ahead
+        wanted = [limit for limit in (self._manner.max_ahead, terms.max_ahead) if limit is not None]
+        limit = min(wanted, default=None)
+        if terms.time_left is None or limit is None:
+            return limit
         longest = len(request.text) * _SLOWEST_CHARACTER / request.speed
-        return self._manner.max_ahead if terms.time_left > longest else None
+        return limit if terms.time_left > longest else None
 
-    def _started(self, account: _Account) -> Started:
-        waited = self._clock() - account.arrived
-        return Started(account.voice, account.audio, waited, self.estimated_first_audio())
+    # ---- after
 
-    # ---- while it sounds, and after
+    def _settle(self, job: Job) -> asyncio.Task[Report]:
+        """Learn from an utterance that has ended, and tell the recorder of it, once the engine let go."""
+        job.cancel()
+        task = asyncio.get_running_loop().create_task(self._close(job))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return task
 
-    def _hand_over(self, account: _Account, piece: Audio) -> float:
-        now = self._clock()
-        if piece.seq == 0:
-            account.first_audio = now - account.arrived
-        return now
-
-    def _done(self, account: _Account, speaking: Speaking, reason: FinishReason) -> Done:
-        timings = replace(
-            speaking.timings(),
-            send=account.sending,
-            first_audio=account.first_audio,
-            total=self._clock() - account.arrived,
-        )
-        return Done(reason, speaking.usage(), timings)
-
-    async def _close_account(self, account: _Account, speaking: Speaking) -> None:
-        """Learn from an utterance that has ended and tell the recorder of it."""
-        ended = self._clock()
-        await speaking.settled()
-        if account.done is None:
-            account.done = self._done(account, speaking, self._why_unfinished(account, ended))
-        self._learn(account.done)
-        records = speaking.records()
-        if records:
-            self._recorder.utterance_ended(
-                Report(
-                    request=account.request,
-                    voice=account.voice,
-                    audio=account.audio,
-                    started=account.arrived,
-                    ended=ended,
-                    done=account.done,
-                    pieces=records,
-                    failure=account.failure,
-                )
-            )
-
-    def _why_unfinished(self, account: _Account, ended: float) -> FinishReason:
-        if account.failure:
-            return FinishReason.ERROR
-        time_left = account.terms.time_left
-        late = time_left is not None and ended - account.arrived >= time_left
-        return FinishReason.DEADLINE if late else FinishReason.CANCELLED
+    async def _close(self, job: Job) -> Report:
+        report = await job.settle()
+        self._learn(report.done)
+        if report.pieces:
+            self._recorder.utterance_ended(report)
+        return report
 
     def _learn(self, done: Done) -> None:
         """Keep a running mean of the time to the first sound, without the wait for a slot."""
@@ -219,11 +177,6 @@ class Synthesizer:
             took = max(0.0, done.timings.first_audio - done.timings.queue)
             known = took if self._first_sound is None else self._first_sound
             self._first_sound = known + 0.2 * (took - known)
-
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
 
 
 def _refuse_late(terms: Terms, estimate: float) -> None:
@@ -239,10 +192,3 @@ def _refuse_late(terms: Terms, estimate: float) -> None:
             f" in {wait:.1f} seconds, or allow more.",
             wait,
         )
-
-
-def _word_for(error: BaseException) -> str:
-    """The stable word for what ended an utterance; "" where the caller did."""
-    if isinstance(error, RhapsodeError):
-        return error.reason
-    return "" if isinstance(error, GeneratorExit | asyncio.CancelledError) else "INTERNAL"

@@ -15,6 +15,8 @@ from rhapsode_server.engine.worker import EngineSettings
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import Prompt, SpeechModel
 from rhapsode_server.synthesizer import Audio, Done, Event, Manner, Report, Started, Synthesizer, Terms
+from rhapsode_server.synthesizer.pieces import ArrivingDesk
+from rhapsode_server.text.desk import TextDesk
 
 PAUSE = 0.11
 """Seconds after every piece but the last; 1760 samples at the toy's rate."""
@@ -37,6 +39,9 @@ class CountingDesk:
                 at += len(spoken) + 1
             pause = PAUSE if number < len(parts) else 0.0
             yield Piece(part, tuple(words), words[0].start, at, pause)
+
+    def session(self, language: str = "en") -> ArrivingDesk:
+        return TextDesk(reads="letters").session(language)
 
 
 class Spy(Engine):

@@ -1,0 +1,295 @@
+"""StreamSynthesize: one warm stream, many contexts; commands in, events out.
+
+A reader takes commands as they come and a writer sends events in the order in which they happened; each
+context speaks in a task of its own. A context that fails is told so and the session goes on; a command that
+no client should send ends it with INVALID_ARGUMENT.
+What must not live here: how text becomes sound (synthesizer/), errors' answers (status.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rhapsode.tts.v1 import session_pb2
+
+from rhapsode_server.core import Request
+from rhapsode_server.errors import (
+    InvalidRequest,
+    Overloaded,
+    RhapsodeError,
+    SessionIdle,
+)
+from rhapsode_server.rpc import session_convert as convert
+from rhapsode_server.rpc.call import Call
+from rhapsode_server.rpc.call import Context as GrpcContext
+from rhapsode_server.rpc.gate import Gate
+from rhapsode_server.rpc.session_convert import Defaults, SessionLimits
+from rhapsode_server.rpc.status import answer
+from rhapsode_server.synthesizer import Synthesizer
+from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed
+from rhapsode_server.synthesizer.events import Audio, Done
+
+Command = session_pb2.StreamSynthesizeRequest
+Event = session_pb2.StreamSynthesizeResponse
+LAST_WORDS_SECONDS = 5.0
+"""How long a client that is to be sent away may take to read what it was told before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A context and the request it was opened with."""
+
+    name: str
+    context: Context
+    asked: Request
+
+
+class Session:
+    """One stream from its first command to its end."""
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        gate: Gate,
+        call: Call,
+        limits: SessionLimits,
+        trace_id: Callable[[], str],
+    ) -> None:
+        self._synthesizer = synthesizer
+        self._gate = gate
+        self._call = call
+        self._limits = limits
+        self._trace_id = trace_id
+        self._defaults: Defaults
+        self._open: dict[str, _Open] = {}
+        self._of: dict[Context, _Open] = {}
+        self._events: asyncio.Queue[tuple[Context, ContextEvent] | Event | None] = asyncio.Queue()
+        self._active = time.monotonic()
+        self._started = 0
+        self._closing = False
+
+    async def run(self, commands: AsyncIterator[Command], grpc_context: GrpcContext) -> None:
+        """Serve the stream. Raises InvalidRequest for a protocol error, SessionIdle for a silent client."""
+        self._defaults = await self._configured(commands)
+        self._call.facts["voice"] = self._defaults.request.voice
+        self._say(
+            convert.session_started(self._call.request_id, self._trace_id(), self._limits, self._defaults)
+        )
+        writer = asyncio.create_task(self._write(grpc_context))
+        watched = {
+            asyncio.create_task(work)
+            for work in (self._read(commands), self._watch_idle(), self._watch_gate())
+        }
+        try:
+            await _first_end(writer, watched)
+        except RhapsodeError:
+            self._abandon()
+            await self._last_words(writer)
+            raise
+        finally:
+            self._abandon()
+            for task in (writer, *watched):
+                task.cancel()
+            self._call.facts["contexts"] = self._started
+
+    def _abandon(self) -> None:
+        for one in self._open.values():
+            one.context.abandon()
+
+    async def _last_words(self, writer: asyncio.Task[None]) -> None:
+        """Let the writer end by itself: a write that is broken off midway can leave a call without an end."""
+        self._events.put_nowait(None)
+        await asyncio.wait({writer}, timeout=LAST_WORDS_SECONDS)
+
+    async def _configured(self, commands: AsyncIterator[Command]) -> Defaults:
+        with suppress(StopAsyncIteration):
+            first = await anext(commands)
+            if first.WhichOneof("command") == "session_config":
+                return convert.defaults(first.session_config, self._limits)
+        raise InvalidRequest(
+            "session_config",
+            "The first command of a session must be session_config. Send it before all others.",
+        )
+
+    # ---- commands
+
+    async def _read(self, commands: AsyncIterator[Command]) -> None:
+        async for command in commands:
+            self._active = time.monotonic()
+            await self._carry_out(command)
+        for one in self._open.values():
+            one.context.end()  # a client that has no more to say has said all of each context
+        self._closing = True
+        self._close_if_done()
+
+    async def _carry_out(self, command: Command) -> None:
+        kind = command.WhichOneof("command")
+        if kind == "ping":
+            self._say(convert.pong(command.ping.nonce))
+        elif kind == "start_context":
+            self._start(convert.context_id(command), command.start_context)
+        elif kind == "cancel":
+            await self._cancel(command)
+        elif kind == "update_config" and not command.context_id:
+            self._update_session(command.update_config)
+        elif kind is None or kind == "session_config":
+            raise InvalidRequest(
+                kind or "command", "This command has no place here: see the session's protocol."
+            )
+        else:
+            self._about(kind, command)
+
+    def _start(self, name: str, wanted: session_pb2.StartContext) -> None:
+        if name in self._open:
+            raise InvalidRequest(
+                "context_id", f"The context {name!r} is open already. End or cancel it, or choose another id."
+            )
+        try:
+            self._admit()
+            request, terms = convert.start(wanted, self._defaults, f"{self._call.request_id}.{self._started}")
+            context = self._synthesizer.context(request, terms, self._tell)
+        except RhapsodeError as error:
+            self._say(convert.failed(name, answer(error, wanted.request_id or self._call.request_id)))
+            return
+        self._started += 1
+        self._open[name] = self._of[context] = _Open(name, context, request)
+        context.start()
+
+    def _admit(self) -> None:
+        """Raises Draining while the server ends, Overloaded where the session has too many contexts."""
+        self._gate.synthesizer()
+        self._call.admit()
+        if len(self._open) >= self._limits.max_contexts:
+            raise Overloaded(
+                f"A session has at most {self._limits.max_contexts} contexts open at a time. End or cancel"
+                " one.",
+                retry_after=1.0,
+            )
+
+    async def _cancel(self, command: Command) -> None:
+        cancel = command.cancel
+        if not cancel.all:
+            one = self._find(command)
+            if one is not None:
+                await one.context.cancel(
+                    cancel.playback_offset if cancel.HasField("playback_offset") else None
+                )
+            return
+        if command.context_id or cancel.HasField("playback_offset"):
+            raise InvalidRequest(
+                "cancel.all", "Cancelling all contexts takes neither a context_id nor a playback_offset."
+            )
+        await asyncio.gather(*(one.context.cancel() for one in list(self._open.values())))
+
+    def _update_session(self, update: session_pb2.UpdateConfig) -> None:
+        if update.HasField("speed"):
+            request = self._synthesizer.at_speed(self._defaults.request, update.speed)
+            self._defaults = Defaults(request, self._defaults.max_ahead, self._defaults.idle_timeout)
+
+    def _about(self, kind: str, command: Command) -> None:
+        """A command about one open context."""
+        one = self._find(command)
+        if one is None:
+            return
+        context = one.context
+        if kind == "text":
+            context.feed(command.text.text)
+        elif kind == "flush":
+            context.flush(command.flush.flush_id)
+        elif kind == "end_context":
+            context.end()
+        elif kind == "playback_report":
+            report = command.playback_report
+            context.report(report.played_samples, report.paused)
+        elif command.update_config.HasField("speed"):
+            speed = self._synthesizer.at_speed(one.asked, command.update_config.speed).speed
+            context.change_speed(speed)
+
+    def _find(self, command: Command) -> _Open | None:
+        """The open context that a command is about; a late command is no error, but worth a word."""
+        name = convert.context_id(command)
+        one = self._open.get(name)
+        if one is None:
+            self._say(
+                convert.warning(
+                    name, "CONTEXT_NOT_OPEN", "No context of this name is open; the command was ignored."
+                )
+            )
+        return one
+
+    # ---- events
+
+    def _say(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    def _tell(self, context: Context, event: ContextEvent) -> None:
+        self._events.put_nowait((context, event))
+
+    async def _write(self, grpc_context: GrpcContext) -> None:
+        """Send what happened, in order, until there is no more to come."""
+        while (happened := await self._events.get()) is not None:
+            if isinstance(happened, tuple):
+                await self._write_of(*happened, grpc_context)
+            else:
+                await self._call.write(grpc_context, happened)
+
+    async def _write_of(self, context: Context, event: ContextEvent, grpc_context: GrpcContext) -> None:
+        one = self._of.get(context)
+        if isinstance(event, Audio):
+            silenced = context.over and not context.ended
+            if one is not None and not silenced:
+                self._call.sample_rate = context.job.audio.sample_rate
+                await self._call.write(grpc_context, self._message(one, event))
+                self._active = time.monotonic()
+            context.written(event)
+            return
+        if one is None:
+            return
+        await self._call.write(grpc_context, self._message(one, event))
+        if isinstance(event, Done | Cancelled | Failed):
+            del self._of[context]
+            self._open.pop(one.name, None)
+            self._close_if_done()
+
+    def _message(self, one: _Open, event: ContextEvent) -> Event:
+        return convert.context_event(
+            one.name, event, one.asked, self._synthesizer.model.name, self._trace_id()
+        )
+
+    def _close_if_done(self) -> None:
+        if self._closing and not self._open:
+            self._events.put_nowait(None)
+
+    # ---- time
+
+    async def _watch_idle(self) -> None:
+        """End a session in which nobody says anything: neither the client nor we."""
+        timeout = self._defaults.idle_timeout
+        while True:
+            left = self._active + timeout - time.monotonic()
+            if left <= 0:
+                raise SessionIdle(
+                    f"Nothing was sent for {timeout:g} seconds, so the session was ended. Send ping to keep"
+                    " it open, or ask for a longer idle_timeout."
+                )
+            await asyncio.sleep(left)
+
+    async def _watch_gate(self) -> None:
+        """Tell the client when the server is about to end, and let open contexts finish."""
+        time_left = await self._gate.closing()
+        self._say(convert.draining(time_left))
+        self._closing = True
+        self._close_if_done()
+
+
+async def _first_end(writer: asyncio.Task[None], watched: set[asyncio.Task[None]]) -> None:
+    """Until the writer has ended, or one of the others has ended badly: then that error."""
+    tasks = {writer, *watched}
+    while not writer.done():
+        done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()

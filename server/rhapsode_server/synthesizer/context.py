@@ -1,0 +1,168 @@
+"""One utterance of a session: text comes bit by bit, sound goes out, the listener may interrupt at any word.
+
+A Context tells its session everything through one function and never waits for the network, except that
+at most `AHEAD` pieces of sound may be on their way to the wire. What must not live here: gRPC, several
+contexts, how text is cut or spoken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from rhapsode_server.synthesizer.arriving import ArrivingPieces
+from rhapsode_server.synthesizer.events import Audio, Event, Report, SpokenWord, Timings, Usage
+from rhapsode_server.synthesizer.job import Job
+
+AHEAD = 4
+"""Sounds that wait for the wire; more would only be thrown away when the listener interrupts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushDone:
+    """All sound up to sample `end` was given: that of all text before the flush called `name`."""
+
+    name: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Playback stood at sample `end`; text[:characters] was heard, to the end of the last word begun."""
+
+    text: str
+    characters: int
+    end: int
+    usage: Usage
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The context has ended on an error; the session goes on."""
+
+    error: BaseException
+
+
+ContextEvent = Event | FlushDone | Cancelled | Failed
+Send = Callable[["Context", ContextEvent], None]
+
+
+class Listener(Protocol):
+    """Who closes the books of a job."""
+
+    def __call__(self, job: Job) -> asyncio.Task[Report]:
+        """Give everything back; the task ends when the engine has let go."""
+        ...
+
+
+class Context:
+    """Feed it, flush it, end it, cancel it. `over`: nothing more will be sent for it; `ended`: by itself."""
+
+    job: Job
+
+    def __init__(self, send: Send, settle: Listener) -> None:
+        self.over = False
+        self.ended = False
+        self._send = send
+        self._settle = settle
+        self._room = asyncio.Semaphore(AHEAD)
+        self._words: list[SpokenWord] = []
+        self._written = 0
+        self._played: int | None = None
+        self._pieces: ArrivingPieces
+        self._task: asyncio.Task[None] | None = None
+
+    def reads(self, pieces: ArrivingPieces) -> ArrivingPieces:
+        """The text is read through these."""
+        self._pieces = pieces
+        return pieces
+
+    def start(self) -> None:
+        """Speak, as a task of the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._ended_by_itself)
+
+    # ---- the client's commands
+
+    def feed(self, text: str) -> None:
+        """More text, cut anywhere."""
+        self._pieces.feed(text)
+
+    def flush(self, name: str) -> None:
+        """Speak all there is, and say when its sound was given."""
+        self._pieces.flush(name)
+
+    def end(self) -> None:
+        """There will be no more text."""
+        self._pieces.end()
+
+    def change_speed(self, speed: float) -> None:
+        """From the next piece on."""
+        self._pieces.change_speed(speed)
+
+    def report(self, played: int, paused: bool) -> None:
+        """The listener has played so many samples, and may have paused."""
+        self._played = min(played, self._written)
+        self.job.speaking.heard(self._played / self.job.audio.sample_rate, paused)
+
+    async def cancel(self, offset: int | None = None) -> None:
+        """Be silent at once. `offset`: samples heard; else as reported, else all that was written."""
+        if self.over:
+            return
+        self.over = True
+        self._stop()
+        report = await self._settle(self.job)
+        stood = self._written if self._played is None else self._played
+        end = min(stood if offset is None else offset, self._written)
+        heard = max((word.char_end for word in self._words if word.start < end), default=0)
+        self._send(self, Cancelled(self._pieces.text, heard, end, report.done.usage, report.done.timings))
+
+    def abandon(self) -> None:
+        """The session is gone: give everything back and tell nobody."""
+        if not self.over:
+            self.over = True
+            self._stop()
+            self._settle(self.job)
+
+    # ---- the session's side
+
+    def written(self, audio: Audio) -> None:
+        """The sound is on the wire (or was dropped, where the context is over)."""
+        self._room.release()
+        if self.ended or not self.over:
+            self._written = audio.start + audio.samples
+            self._words += audio.words
+
+    def flushed(self, name: str) -> None:
+        """All sound before this flush has been given."""
+        if not self.over:
+            packer = self.job.speaking.packer
+            self._send(self, FlushDone(name, min(packer.given, packer.delivered(packer.taken))))
+
+    # ---- speaking
+
+    async def _run(self) -> None:
+        async for event in self.job.events(greet=True):
+            if isinstance(event, Audio):
+                await self._room.acquire()
+            self._send(self, event)
+
+    def _ended_by_itself(self, task: asyncio.Task[None]) -> None:
+        """Whatever the task raised is for the session to answer, as the edge of an RPC would."""
+        if self.over:
+            return
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._send(self, Failed(error))
+        self.over = self.ended = True
+        self._pieces.drop()
+        self._settle(self.job)
+
+    def _stop(self) -> None:
+        self._pieces.drop()
+        self.job.cancel()
+        if self._task is not None:
+            self._task.cancel()

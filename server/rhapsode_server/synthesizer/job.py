@@ -1,0 +1,123 @@
+"""One utterance under way: its sound as events, and what is told of it afterwards.
+
+What must not live here: admission, the choice of a voice (synthesizer.py), where the text comes from
+(pieces.py, arriving.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
+from rhapsode_server.errors import RhapsodeError
+from rhapsode_server.synthesizer.events import Done, Event, Report, Started, Terms
+from rhapsode_server.synthesizer.speaking import Speaking
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be spoken, by whom, until when it is of use, and when it was asked for (seconds)."""
+
+    request: Request
+    voice: Voice
+    terms: Terms
+    arrived: float
+
+
+class Job:
+    """`events` speaks it; `settle` it afterwards, however it ended. `cancel` may come at any time."""
+
+    def __init__(
+        self,
+        order: Order,
+        speaking: Speaking,
+        clock: Callable[[], float],
+        estimate: Callable[[], float | None],
+    ) -> None:
+        self.order = order
+        self.speaking = speaking
+        self.audio = AudioFormat(order.request.audio.encoding, speaking.packer.sample_rate)
+        self.done: Done | None = None
+        self.failure = ""
+        self._clock = clock
+        self._estimate = estimate
+        self._sending = 0.0
+        self._first_audio: float | None = None
+
+    async def events(self, *, greet: bool = False) -> AsyncGenerator[Event, None]:
+        """Started, then Audio until all is spoken, then Done.
+
+        With `greet` Started comes at once, before there need be any text; otherwise it comes when the
+        first piece has been handed to the engine, so that whatever is refused is refused before it.
+        """
+        try:
+            if greet:
+                yield self._started()
+            await self.speaking.start()
+            if not greet:
+                yield self._started()
+            async with aclosing(self.speaking.sound()) as sound:
+                async for audio in sound:
+                    handed_over = self._clock()
+                    if audio.seq == 0:
+                        self._first_audio = handed_over - self.order.arrived
+                    yield audio
+                    self._sending += self._clock() - handed_over
+            self.done = self._so_far(self.speaking.reason)
+            yield self.done
+        except BaseException as error:
+            self.failure = _word_for(error)
+            raise
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Give every slot back within one step; harmless after the end."""
+        self.speaking.cancel()
+
+    async def settle(self) -> Report:
+        """Wait until the engine has let go of it; returns the whole story. The last thing to call."""
+        ended = self._clock()
+        await self.speaking.settled()
+        if self.done is None:
+            self.done = self._so_far(self._why_unfinished(ended))
+        return Report(
+            request=self.order.request,
+            voice=self.order.voice,
+            audio=self.audio,
+            started=self.order.arrived,
+            ended=ended,
+            done=self.done,
+            pieces=self.speaking.records(),
+            failure=self.failure,
+        )
+
+    def _started(self) -> Started:
+        waited = self._clock() - self.order.arrived
+        return Started(self.order.voice, self.audio, waited, self._estimate())
+
+    def _so_far(self, reason: FinishReason) -> Done:
+        timings = replace(
+            self.speaking.timings(),
+            send=self._sending,
+            first_audio=self._first_audio,
+            total=self._clock() - self.order.arrived,
+        )
+        return Done(reason, self.speaking.usage(), timings)
+
+    def _why_unfinished(self, ended: float) -> FinishReason:
+        if self.failure:
+            return FinishReason.ERROR
+        time_left = self.order.terms.time_left
+        late = time_left is not None and ended - self.order.arrived >= time_left
+        return FinishReason.DEADLINE if late else FinishReason.CANCELLED
+
+
+def _word_for(error: BaseException) -> str:
+    """The stable word for what ended an utterance; "" where the caller did."""
+    if isinstance(error, RhapsodeError):
+        return error.reason
+    return "" if isinstance(error, GeneratorExit | asyncio.CancelledError) else "INTERNAL"
