@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from rhapsode_server.core import Chunking, Voice
 from rhapsode_server.errors import ConfigError
@@ -69,7 +70,7 @@ def load(
     tensors = Tensors(path / "model.safetensors", dtype=_dtype(dtype, device), device=device)
     talker, embeddings = load_talker(checkpoint.talker, tensors)
     predictor = load_predictor(checkpoint.talker, tensors)
-    details = _details(talker, predictor, embeddings)
+    details = _details(tensors, embeddings.codes)
     for module in (talker, predictor, embeddings):
         pack(module)
     codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
@@ -131,11 +132,10 @@ def _dtype(name: str | None, device: str) -> torch.dtype | None:
     return DTYPES[name]
 
 
-def _details(*modules: torch.nn.Module) -> dict[str, str]:
+def _details(tensors: Tensors, loaded: Tensor) -> dict[str, str]:
     """Facts worth printing at start."""
-    tensors = [tensor for module in modules for tensor in module.state_dict().values()]
     return {
-        "parameters": str(sum(tensor.numel() for tensor in tensors)),
-        "dtype": str(tensors[0].dtype).removeprefix("torch."),
-        "device": str(tensors[0].device),
+        "parameters": str(tensors.parameters),
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": str(loaded.device),
     }

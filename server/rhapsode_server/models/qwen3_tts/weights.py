@@ -6,6 +6,7 @@ that comes with a checkpoint is run. Modules are built without storage and take 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,6 +74,12 @@ class Tensors:
             self.names: frozenset[str] = frozenset(self._file.keys())
         except (OSError, SafetensorError):
             raise ModelUnusable(f"{path} cannot be read as safetensors. Download it again.") from None
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the file."""
+        shapes = (self._file.get_slice(name).get_shape() for name in self.names)
+        return sum(math.prod(shape) for shape in shapes)
 
     def take(self, name: str) -> Tensor:
         """The tensor called `name`. Raises errors.ModelUnusable."""
