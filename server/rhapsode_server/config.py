@@ -1,7 +1,7 @@
-"""One frozen tree of settings: a TOML file, then the environment, then the command line.
+"""Where settings come from: a TOML file, then the environment, then the command line.
 
-What lives here: every setting with its default, its bounds and its unit, and how the three sources become
-one tree. What must not: reading a setting anywhere else, a default that is repeated elsewhere, gRPC, torch.
+What lives here: how the three sources become one tree. What must not: a setting itself (settings.py),
+reading a setting anywhere else, gRPC, torch.
 
 A name is written `section.key` in messages, `[section]` / `key = …` in the file, `RHAPSODE_SECTION__KEY` in
 the environment and `--set section.key=value` on the command line. A name that does not exist is an error
@@ -18,12 +18,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from rhapsode_server.errors import ConfigError
+from rhapsode_server.settings import ModelSettings, Settings
+
+__all__ = ["ModelSettings", "Settings", "from_command_line", "load", "names", "shown"]
 
 PREFIX = "RHAPSODE_"
 OPTIONS = "model.options."
@@ -41,104 +44,6 @@ _KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)
 
 _SECRET = re.compile(r"token|secret|password|key", re.IGNORECASE)
 """Options of a model that are not shown."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
-    )
-
-
-class ServerSettings(_Section):
-    """Where the server listens and how it treats connections. Times in seconds."""
-
-    host: str = "127.0.0.1"
-    """Only this machine unless told otherwise; "0.0.0.0" or "[::]" for every interface."""
-    port: int = Field(default=50051, ge=0, le=65535)
-    """0 lets the system choose; the port in use is logged."""
-    health_port: int | None = Field(default=None, ge=0, le=65535)
-    """A second, plaintext port with grpc.health.v1 only, for probes; the main port has it too."""
-    reflection: bool = False
-    """Let clients such as grpcurl ask which services there are."""
-    drain_seconds: float = Field(default=30.0, ge=0)
-    """How long running utterances may go on after SIGTERM; then they are cancelled."""
-    max_stream_seconds: float = Field(default=1800.0, gt=0)
-    """A call that takes longer ends with DEADLINE_EXCEEDED, reason STREAM_TOO_LONG."""
-    max_concurrent_streams: int = Field(default=100, ge=1)
-    """Per connection: one client that opens and resets streams cannot stall the others."""
-    max_connection_age: float = Field(default=300.0, gt=0)
-    """Clients then reconnect, and so find new servers; running streams are never cut by it."""
-    max_connection_idle: float = Field(default=900.0, gt=0)
-    """A connection without calls is closed after this."""
-    keepalive_time: float = Field(default=30.0, ge=1)
-    """A quiet connection is asked this often whether anybody is there."""
-    keepalive_timeout: float = Field(default=10.0, ge=1)
-    """A connection that does not answer for so long is closed, and its calls are cancelled."""
-    max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
-    """The largest request."""
-
-
-class ModelSettings(_Section):
-    """Which checkpoint speaks, and on what."""
-
-    source: str = "ion"
-    """The name of a family with weights of its own, or a folder with a checkpoint, or a hub id."""
-    family: str = ""
-    """Whose checkpoint `source` is, where that cannot be told from its name or its config.json."""
-    options: dict[str, str | int | float | bool] = {}
-    """Further arguments of the family's loader, such as `dtype`; it refuses those that it has not got."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
-    """auto, cpu, cuda, cuda:1 or mps; auto is a GPU where there is one."""
-    threads: int = Field(default=0, ge=0)
-    """Threads of one matrix product; 0: one for each core this process may use."""
-    voices: Path | None = None
-    """A folder with further voices."""
-
-
-class EngineSettings(_Section):
-    """How many utterances at once, and how far ahead of their listeners."""
-
-    slots: int | None = Field(default=None, ge=1)
-    """Utterances decoded together; unset: what the model thinks sensible."""
-    max_waiting: int = Field(default=64, ge=0)
-    """Utterances that may wait for a slot; the next one is answered RESOURCE_EXHAUSTED."""
-    max_ahead: float = Field(default=10.0, ge=0)
-    """Seconds of sound made ahead of what a listener has heard; 0: as far as it goes."""
-    hang_seconds: float = Field(default=30.0, gt=0)
-    """A step that takes longer makes the server not ready; after twice that it ends with code 70."""
-
-
-class LimitSettings(_Section):
-    """What a request may ask for."""
-
-    max_characters: int = Field(default=10_000, ge=1)
-    """Characters of one text, after which it is refused."""
-    text_workers: int = Field(default=4, ge=1)
-    """Threads that turn text into prompts."""
-    session_contexts: int = Field(default=16, ge=1)
-    """Contexts that one session may have open at a time."""
-    session_idle_seconds: float = Field(default=60.0, gt=0)
-    """A session in which neither side says anything for so long is ended, reason SESSION_IDLE."""
-
-
-class TelemetrySettings(_Section):
-    """What is told about the work. Exporters are configured by the standard OTEL_* variables."""
-
-    log_format: Literal["text", "json"] = "text"
-    """Lines for people, or a JSON object a line."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The least serious lines that are written; health checks are logged at debug."""
-
-
-class Settings(_Section):
-    """The whole tree."""
-
-    server: ServerSettings = ServerSettings()
-    model: ModelSettings = ModelSettings()
-    engine: EngineSettings = EngineSettings()
-    limits: LimitSettings = LimitSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
-
 
 Layer = dict[str, dict[str, Any]]
 

@@ -40,6 +40,7 @@ from rhapsode_server.rpc.call import request_id
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
+from rhapsode_server.rpc.security import Security
 from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
 from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
 from rhapsode_server.rpc.session_convert import SessionLimits
@@ -126,7 +127,8 @@ class Serving:
     async def _listen(self) -> None:
         """Take the ports and answer health probes; every other call is told NotReady."""
         wanted = self.settings.server
-        edges = [*self._telemetry.interceptors(_sound_of), Edge()]
+        security = Security.of(self.settings.security, self.settings.quotas)
+        edges = [*self._telemetry.interceptors(_sound_of), Edge(), *security.guards]
         main = servers.build(_connections(self.settings), edges)
         trace_id = self._telemetry.trace_id
         service = SpeechSynthesis(
@@ -139,7 +141,7 @@ class Serving:
         self._health.add_to(main)
         if wanted.reflection:
             servers.reflect(main)
-        self.port = servers.bind(main, wanted.host, wanted.port, "--port")
+        self.port = servers.bind(main, wanted.host, wanted.port, "--port", security.credentials)
         self._servers.append(main)
         if wanted.health_port is not None:
             probes = servers.build(_connections(self.settings), [Edge()])

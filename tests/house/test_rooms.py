@@ -88,8 +88,14 @@ TABLE = (
         ),
         packages=("grpc", "opentelemetry", "prometheus_client"),
     ),
+    Room(("capacity",), rooms=NOUNS),
+    Room(("download",), rooms=NOUNS, packages=("huggingface_hub",)),
     Room(("parity",), rooms=(*NOUNS, "models.registry")),
-    Room(("config",), rooms=NOUNS, packages=("pydantic", "pydantic_core", "pydantic_settings")),
+    Room(
+        ("config", "settings"),
+        rooms=(*NOUNS, "settings"),
+        packages=("pydantic", "pydantic_core", "pydantic_settings"),
+    ),
     Room(("main", "__main__"), rooms=ANY, packages=ANY),
     Room(("rhapsode_server",)),
     Room(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -21,9 +21,16 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 Context: TypeAlias = grpc.aio.ServicerContext
 
 
+def _anybody() -> None:
+    """There are no quotas."""
+
+
 @dataclass(slots=True)
 class Call:
-    """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz."""
+    """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz.
+
+    `admit` raises QuotaExceeded where its caller may not begin another utterance now.
+    """
 
     method: str
     request_id: str
@@ -31,6 +38,7 @@ class Call:
     facts: dict[str, Any] = field(default_factory=dict)
     greeted: bool = False
     sample_rate: int = 0
+    admit: Callable[[], None] = _anybody
 
     def adopt(self, request_id: str) -> None:
         """The caller has named this request in the message itself."""

@@ -38,7 +38,7 @@ class Malformed:
 
 
 class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Wraps every handler of the server; it should be the innermost interceptor."""
+    """Wraps every handler of the server: the innermost interceptor but for the guard within it."""
 
     async def intercept_service(
         self, continuation: Continuation, details: grpc.HandlerCallDetails
@@ -48,7 +48,7 @@ class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler is None:
             return None
         call = calls.begin(details.method, details.invocation_metadata or ())
-        kind = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+        kind = kind_of(handler)
         wrap = _streamed if handler.response_streaming else _single
         return getattr(grpc, f"{kind}_rpc_method_handler")(
             wrap(getattr(handler, kind), call),
@@ -63,6 +63,11 @@ _KINDS = {
     (True, False): "stream_unary",
     (True, True): "stream_stream",
 }
+
+
+def kind_of(handler: grpc.RpcMethodHandler) -> str:
+    """The name of the handler's behaviour: "unary_stream" and so on."""
+    return _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
 
 
 def guarded(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

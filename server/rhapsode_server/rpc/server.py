@@ -72,14 +72,22 @@ def reflect(server: grpc.aio.Server) -> None:
     reflection.enable_server_reflection((reflection.SERVICE_NAME, health.SERVICE_NAME, *ours), server)
 
 
-def bind(server: grpc.aio.Server, host: str, port: int, setting: str) -> int:
-    """Listen on host and port in plaintext; returns the port, which the system chose where it was 0.
+def bind(
+    server: grpc.aio.Server,
+    host: str,
+    port: int,
+    setting: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
+    """Listen on host and port, in plaintext without credentials; returns the port, chosen where it was 0.
 
     `setting` is the name of the setting that chooses another one. Raises PortUnavailable.
     """
     _try(host, port, setting)
     shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
     try:
+        if credentials is not None:
+            return int(server.add_secure_port(f"{shown}:{port}", credentials))
         return int(server.add_insecure_port(f"{shown}:{port}"))
     except RuntimeError:
         raise PortUnavailable(_sentence(host, port, setting, "cannot be listened on")) from None
