@@ -14,8 +14,13 @@ import typer
 from rhapsode.failing import Wrong, told
 
 GROUP = "rhapsode.commands"
-HELP = {"serve": "Start a server on this machine."}
-EXTRA = {"serve": "server"}
+HELP = {
+    "serve": "Start a server on this machine.",
+    "probe": "Speak one sentence and judge it, for tests of a deployment.",
+    "download": "Fetch a checkpoint from the model hub.",
+    "capacity": "How many servers do so many callers need?",
+}
+EXTRA = {"serve": "server", "download": "server", "capacity": "server"}
 """The extra that brings what a command needs."""
 
 

@@ -1,0 +1,37 @@
+# The server as an image: no build tools, no root, no writable file system needed.
+#
+#   docker build --build-arg VARIANT=cuda -t rhapsode:0.1.0-cuda .
+#
+# BASE_IMAGE is any image with Python 3.11 or newer and its venv module; give it by digest for a build that can be
+# repeated. VARIANT is cpu or cuda. Packages are pinned by digest in constraints/; what came in is listed in
+# /opt/rhapsode/bill-of-materials.cdx.json (CycloneDX).
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ARG VARIANT=cpu
+ARG UV_TORCH_BACKEND=
+ARG SOURCE_DATE_EPOCH=0
+WORKDIR /source
+COPY . .
+RUN UV_TORCH_BACKEND=${UV_TORCH_BACKEND} SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
+    UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never scripts/image-install ${VARIANT}
+
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title=rhapsode \
+      org.opencontainers.image.description="Streaming text-to-speech over gRPC" \
+      org.opencontainers.image.licenses=Apache-2.0
+COPY --from=build /opt/rhapsode /opt/rhapsode
+# Bytecode is there already, and everything that libraries like to keep goes to /tmp, the one writable place.
+ENV PATH=/opt/rhapsode/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    XDG_CACHE_HOME=/tmp/cache \
+    HF_HOME=/tmp/hub \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    TORCHINDUCTOR_CACHE_DIR=/tmp/inductor
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 50051 50052 9464
+ENTRYPOINT ["/opt/rhapsode/bin/rhapsode"]
+CMD ["serve", "--host", "0.0.0.0", "--health-port", "50052"]
