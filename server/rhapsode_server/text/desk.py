@@ -75,9 +75,12 @@ class _Stages:
         self.spoke = True
         start, self._done = self._done, self.source.length if last else words[-1].until
         final = self.whole and self._done == self.source.length
+        text = render(words)
+        if last and not words[-1].after:
+            words[-1].after = "."  # an end without a mark sounds like an end all the same
         said = tuple(Word(w.text, w.start, w.end, self._phones(w), w.after) for w in words)
         pause = words[-1].pause if final else pause_after(words[-1])
-        return Piece(render(words), said, start, self._done, pause)
+        return Piece(text, said, start, self._done, pause)
 
     def _phones(self, word: Spoken) -> tuple[str, ...]:
         return word.phones if self._reads == "phones" else ()

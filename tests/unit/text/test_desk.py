@@ -185,3 +185,14 @@ def test_the_article_changes_before_a_vowel_and_only_there() -> None:
     words = [word for piece in PHONES.pieces("The apple, the pear and the end.") for word in piece.words]
     articles = [word.phones for word in words if word.text.lower() == "the"]
     assert articles == [("DH", "IY0"), ("DH", "AH0"), ("DH", "IY0")]
+
+
+def test_an_end_without_a_mark_is_an_end_for_those_who_read_phones() -> None:
+    (piece,) = TextDesk(reads="phones").pieces("hello there")
+    assert [word.after for word in piece.words] == ["", "."]
+    assert piece.text == "hello there"
+
+
+def test_a_cut_inside_a_sentence_is_no_end() -> None:
+    first, *_ = TextDesk(reads="phones").pieces("one two three four five six seven eight nine ten " * 3)
+    assert first.words[-1].after == ""
