@@ -182,14 +182,14 @@ def _steps(model: SpeechModel, asked: argparse.Namespace, console: Console) -> d
         f" per decode step, {launches['vocode']} per codec call"
     )
     table = Table(title="a decode step (processor time of one thread is not disturbed by neighbours)")
-    for head in ("rows", "step", "processor time", "memory floor", "floor / step", "real-time factor"):
+    for head in ("rows", "step", "processor time", "memory floor", "floor / step", "per second of sound"):
         table.add_column(head, justify="right")
     figures = [step_times(model, rows, asked.steps) for rows in asked.rows]
     for rows, (wall, busy) in zip(asked.rows, figures, strict=True):
         floor = weights / bandwidth
         used = busy if asked.threads == 1 else wall
         times = (f"{1000 * seconds:.0f} ms" for seconds in (wall, busy, floor))
-        table.add_row(str(rows), *times, f"{floor / used:.0%}", f"{used / rows * 12.5:.2f} per stream")
+        table.add_row(str(rows), *times, f"{floor / used:.0%}", f"{used / rows * 12.5:.2f} s")
     console.print(table)
     codec = {frames: codec_time(model, frames, asked.steps) for frames in (1, 4, 8)}
     console.print("codec: " + ", ".join(f"{n} frames {1000 * t / n:.0f} ms each" for n, t in codec.items()))
