@@ -16,6 +16,9 @@ from rhapsode_server.errors import InvalidRequest
 
 QUALITY = "HQ"
 """soxr's setting that the usual front ends of speech models resample with."""
+RATES = range(4_000, 192_001)
+CHANNELS = range(1, 3)
+"""What recordings of a voice have. A FLAC may claim 655 kHz and eight channels: 600 MB in a few kilobytes."""
 
 
 def read_clip(
@@ -44,6 +47,12 @@ def _decoded(data: bytes, longest: float, field: str) -> tuple[NDArray[np.float3
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             native = int(file.samplerate)
+            if native not in RATES or file.channels not in CHANNELS:
+                raise InvalidRequest(
+                    field,
+                    f"A clip has one or two channels and {RATES[0]} to {RATES[-1]} samples a second. Send"
+                    " such a one.",
+                )
             most = int(longest * native) + native
             samples: NDArray[np.float32] = file.read(most, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, ValueError):
