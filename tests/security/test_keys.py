@@ -46,8 +46,13 @@ BAD: dict[str, Any] = {
 
 
 async def ended(running: House, method: str, metadata: Any) -> grpc.aio.AioRpcError | None:
-    """How a call of any method ends that says nothing; None where it is answered."""
-    call = running.channel.stream_stream(method)(iter([b""]), metadata=metadata, timeout=30)
+    """How a call of any method ends that says nothing; None where it is answered.
+
+    One message in the batch that opens the call, whatever the method's shape: a message that is written
+    after the server has refused ends as INTERNAL in grpc.aio's client now and then, and has crashed the
+    interpreter.
+    """
+    call = running.channel.unary_stream(method)(b"", metadata=metadata, timeout=30)
     try:
         await call.read()
     except grpc.aio.AioRpcError as error:
@@ -100,7 +105,7 @@ async def test_probes_need_no_key_on_their_own_port_and_find_nothing_else_there(
         async with grpc.aio.insecure_channel(address) as channel:
             assert await running.health(channel=channel) == "SERVING"
             for method in [*OURS, REFLECTION]:
-                call = channel.stream_stream(method)(iter([b""]), metadata=bearer(ALICE))
+                call = channel.unary_stream(method)(b"", metadata=bearer(ALICE))
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call.read()
                 assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED, method
