@@ -27,11 +27,10 @@ KUBE_SCORE_IGNORES = {
     "container-ephemeral-storage-request-and-limit": "volumes in memory or with a size limit of their own; a"
     " limit here would count the downloaded weights",
     "deployment-has-host-podantiaffinity": "topologySpreadConstraints do this and forbid nothing",
-    "pod-networkpolicy": "the test pod is not the server; namespaces have a policy of their own for it",
     "container-security-context-user-group-id": "10001 is above 10000, which is what it asks for",
     "pod-probes-identical": "startup and readiness ask the same question on purpose",
 }
-PODS = ("default", "download", "tls-mtls", "gpu", "everything-extra")
+PODS = ("default", "download", "tls-mtls", "gpu", "monitoring")
 
 
 def containers(found: list[Object]) -> list[Object]:

@@ -19,7 +19,7 @@ from tests.chart.rendering import CHART, one, rendered
 
 pytestmark = pytest.mark.chart
 
-METRIC = re.compile(r"\b((?:tts|rpc|process)_\w+)")
+METRIC = re.compile(r"\b((?:tts|rpc|process)_\w+)(?=\{)")
 BY = re.compile(r"\b(?:by|without) \(([^)]*)\)")
 MATCHED = re.compile(r"([a-z_]+)(?:=~|!~|!=|=)\"")
 PROMETHEUS = {"namespace", "pod", "job", "instance", "le"}

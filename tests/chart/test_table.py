@@ -233,13 +233,13 @@ def test_no_role_and_no_token(case: str) -> None:
 
 
 def test_only_what_is_listed_may_talk(default: list[Object]) -> None:
-    policy = one(default, "NetworkPolicy")["spec"]
+    policy = one(default, "NetworkPolicy", NAME)["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert [rule["ports"][0]["port"] for rule in policy["ingress"]] == ["grpc", "metrics"]
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53]
-    collector = one(rendered("monitoring"), "NetworkPolicy")["spec"]["egress"]
+    collector = one(rendered("monitoring"), "NetworkPolicy", NAME)["spec"]["egress"]
     assert [port["port"] for rule in collector for port in rule["ports"]] == [53, 53, 4317]
-    hub = one(rendered("download"), "NetworkPolicy")["spec"]["egress"]
+    hub = one(rendered("download"), "NetworkPolicy", NAME)["spec"]["egress"]
     assert [port["port"] for rule in hub for port in rule["ports"]] == [53, 53, 443]
 
 
