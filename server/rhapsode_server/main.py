@@ -219,12 +219,14 @@ def load_model(wanted: ModelSettings) -> SpeechModel:
     sys.setswitchinterval(SWITCH_SECONDS)
     torch.set_num_threads(wanted.threads or registry.usable_cores())
     device = registry.device_for(wanted.device)
-    log.info("loading %s on %s with %d threads", wanted.source, device, torch.get_num_threads())
+    log.info("loading %s on %s", wanted.source, device)
     began = time.monotonic()
     options = {"voices": wanted.voices, **wanted.options}
     model = registry.load(wanted.source, family=wanted.family, device=device, **options)
+    torch.set_num_threads(wanted.threads or model.threads or registry.usable_cores())
     facts = " ".join(f"{name}={fact}" for name, fact in model.details.items())
-    log.info("loaded %s in %.1f s: %s", model.name, time.monotonic() - began, facts)
+    took, threads = time.monotonic() - began, torch.get_num_threads()
+    log.info("loaded %s in %.1f s, %d threads: %s", model.name, took, threads, facts)
     return model
 
 

@@ -58,7 +58,7 @@ class ModelSettings(_Section):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")
     """auto, cpu, cuda, cuda:1 or mps; auto is a GPU where there is one."""
     threads: int = Field(default=0, ge=0)
-    """Threads of one matrix product; 0: one for each core this process may use."""
+    """Threads of one matrix product; 0: what suits the model, else one for each core of this process."""
     voices: Path | None = None
     """A folder with further voices."""
 

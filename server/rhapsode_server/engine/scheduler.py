@@ -5,7 +5,8 @@ writes; a Plan is immutable. Commands (add, cancel, report) are applied only bet
 
 Urgency, in this order: a sequence that has not sounded yet, oldest first; then whoever runs dry first.
 A stream that is far ahead of its playback gives its turn away: always beyond its own `ahead_limit`, and
-beyond `comfort` seconds while somebody else still waits for a first sound.
+beyond `comfort` seconds while somebody else still waits for a first sound. A stream that is about to run
+dry is `pressed`: it gets a smaller window rather than none, and fewer newcomers are let in at a time.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Limits:
     vocode_frames: int = 0
     comfort: float = 1.0
     backlog: int = 0
+    press: float = 0.15
+    lost: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +98,13 @@ class Scheduler:
 
     def plan(self, now: float) -> Plan:
         """Decide one step. Admits waiting sequences to free slots, which is all that it changes."""
-        prefill = self._admit(now)
+        prefill = self._admit(now, self._newcomers(now))
         active = [seq for seq in self.running if not seq.paused]
         starting = any(seq.chunks == 0 and not seq.continues for seq in active)
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
         decode = tuple(seq for seq in able if self._may_decode(seq))
-        vocode = tuple(self._due_windows(able))
+        vocode = tuple(self._due_windows(able, now))
         wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
         return Plan(vocode, prefill, decode, wake_at)
 
@@ -132,12 +135,12 @@ class Scheduler:
 
     # ---- admission
 
-    def _admit(self, now: float) -> tuple[Sequence, ...]:
+    def _admit(self, now: float, most: int) -> tuple[Sequence, ...]:
         if not self.waiting or not self.slots.free:
             return ()
         self.waiting.sort(key=_turn)
         admitted: list[Sequence] = []
-        while self.waiting and len(admitted) < self._limits.prefill:
+        while self.waiting and len(admitted) < most:
             slot = self.slots.acquire(self.waiting[0].positions)
             if slot is None:
                 break
@@ -165,13 +168,25 @@ class Scheduler:
     def _may_decode(self, seq: Sequence) -> bool:
         return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog
 
-    def _due_windows(self, able: list[Sequence]) -> list[tuple[Sequence, Window]]:
+    def _pressed(self, seq: Sequence, now: float) -> bool:
+        """About to run dry, or just run dry: a little sound now is worth more than much of it later."""
+        if seq.playing_since is None:
+            return False
+        return -self._limits.lost < self._due(seq) - now < self._limits.press
+
+    def _newcomers(self, now: float) -> int:
+        """How many may be let in: a quarter of the usual while somebody is about to run dry."""
+        pressed = any(seq.status is Status.DECODING and self._pressed(seq, now) for seq in self.running)
+        return max(1, self._limits.prefill // 4) if pressed else self._limits.prefill
+
+    def _due_windows(self, able: list[Sequence], now: float) -> list[tuple[Sequence, Window]]:
         """Windows that are due, most urgent first, as many as one step may hold."""
         due: list[tuple[Sequence, Window]] = []
         frames, most = 0, self._limits.vocode_frames or inf
         for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
             finished = seq.status is Status.DRAINING
-            window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
+            hurry = self._pressed(seq, now)
+            window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished, hurry=hurry)
             if window is None:
                 continue
             frames += window.stop - window.start

@@ -242,6 +242,8 @@ class SpeechModel:
     """Cache positions of one row: no Prompt of this model needs more."""
     vocode_frames: int = 0
     """Most frames shown to the vocoder in one step, so that first sounds never wait long; 0: no limit."""
+    threads: int = 0
+    """Threads of one matrix product that serve it best on a CPU; 0: one for each core."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Facts worth printing at start: parameters, dtype, device, digest."""
     cloner: Cloner | None = None

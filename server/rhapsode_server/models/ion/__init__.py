@@ -41,6 +41,7 @@ def load(source: str = "ion", *, device: str = "cpu") -> SpeechModel:
         vocoder=IonVocoder(checkpoint.vocoder),
         voices=voices,
         slots=128,
+        threads=1,
         positions=MOST_TOKENS,
         details={
             "parameters": f"{parameters:,}",
