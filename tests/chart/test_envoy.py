@@ -172,11 +172,10 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     try:
         for number in range(3):
             port = free_port()
-            log = (tmp_path / f"server{number}.log").open("wb")
             made.ports.append(port)
-            made.servers.append(
-                subprocess.Popen([*command, "--port", str(port), *rest], stderr=log, stdout=log)
-            )
+            with (tmp_path / f"server{number}.log").open("wb") as log:
+                started = subprocess.Popen([*command, "--port", str(port), *rest], stderr=log, stdout=log)
+            made.servers.append(started)
         (tmp_path / "envoy.yaml").write_text(yaml.safe_dump(configuration(made)))
         quiet = ["--base-id", str(made.admin), "--concurrency", "1", "--log-level", "error"]
         made.envoy = subprocess.Popen([envoy, "-c", str(tmp_path / "envoy.yaml"), *quiet])
