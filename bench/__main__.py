@@ -96,8 +96,9 @@ def _alternative(
     if len(asked) <= MEASURED_AT_MOST or name == "ion":
         measured[way] = serve(model, asked)
         return row(name, way, measured[way])
-    known = measured.get(way) or serve(model, asked[:MEASURED_AT_MOST])
-    measured[way] = known
+    known = measured.get(way, [])
+    if len(known) < MEASURED_AT_MOST:
+        known = measured[way] = serve(model, asked[:MEASURED_AT_MOST])
     return row(name, way, repeat(known, len(asked)), computed=True)
 
 

@@ -67,12 +67,12 @@ def row(model: str, way: str, heard: Sequence[Heard], computed: bool = False) ->
 
 
 def show(title: str, rows: Sequence[Row], console: Console) -> None:
-    """Print one table."""
+    """Print one table: first audio, seconds of audio per second, under-runs and the streams that had any."""
     table = Table(title=title, title_justify="left")
-    table.add_column("requests at once", justify="right")
+    table.add_column("at once", justify="right", no_wrap=True)
     table.add_column("way", no_wrap=True)
-    for head in ("first audio p50", "p95", "audio s per s", "under-runs (streams)"):
-        table.add_column(head, justify="right")
+    for head in ("first p50", "p95", "audio s/s", "dry (of)"):
+        table.add_column(head, justify="right", no_wrap=True)
     for streams in sorted({one.streams for one in rows}):
         for one in (one for one in rows if one.streams == streams):
             table.add_row(

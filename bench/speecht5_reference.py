@@ -27,7 +27,7 @@ def official_size(folder: Path) -> tuple[SpeechModel, dict[str, Way]]:
     """The model, and what to compare it with on the same weights."""
     full_checkpoint(folder)
     model = speecht5.load(str(folder), threshold=NEVER)
-    return model, {"one after another (transformers)": Reference(folder)}
+    return model, {"generate_speech, in turn": Reference(folder)}
 
 
 def realistic(prompt: Prompt) -> Prompt:

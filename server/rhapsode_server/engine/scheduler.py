@@ -30,7 +30,6 @@ class Limits:
     comfort: float = 1.0
     backlog: int = 0
     press: float = 0.15
-    lost: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +168,8 @@ class Scheduler:
         return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog
 
     def _pressed(self, seq: Sequence, now: float) -> bool:
-        """About to run dry, or just run dry: a little sound now is worth more than much of it later."""
-        if seq.playing_since is None:
-            return False
-        return -self._limits.lost < self._due(seq) - now < self._limits.press
+        """About to run dry: a little sound now is worth more than much of it later."""
+        return seq.playing_since is not None and 0 <= self._due(seq) - now < self._limits.press
 
     def _newcomers(self, now: float) -> int:
         """How many may be let in: a quarter of the usual while somebody is about to run dry."""

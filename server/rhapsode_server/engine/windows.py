@@ -19,11 +19,11 @@ def next_window(
     step is held up by a long tail. The final window has `last` set; it is empty only where nothing
     was made or everything had been sent before the end was known.
 
-    With `hurry` a smaller window will do, of a single frame at least: the listener is about to run dry.
+    With `hurry` a smaller window will do, but none below `first`: the listener is about to run dry.
     """
     want = _wanted(chunking, chunks)
     if hurry and not finished:
-        want = max(1, min(want, made - sent - chunking.right))
+        want = max(min(want, chunking.first), min(want, made - sent - chunking.right))
     if not finished and made - sent < want + chunking.right:
         return None
     end = min(sent + want, made)

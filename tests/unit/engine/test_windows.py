@@ -76,10 +76,10 @@ def test_a_senseless_chunking_is_refused(wrong: dict[str, int]) -> None:
         Chunking(**{"first": 2, "largest": 8} | wrong)
 
 
-def test_in_a_hurry_a_single_frame_with_its_look_ahead_will_do() -> None:
-    chunking = Chunking(4, 8, right=2)
-    assert next_window(chunking, 3, 0, 0, finished=False) is None
-    assert next_window(chunking, 2, 0, 0, finished=False, hurry=True) is None
-    assert next_window(chunking, 3, 0, 0, finished=False, hurry=True) == Window(0, 0, 1, 3, last=False)
-    assert next_window(chunking, 5, 0, 0, finished=False, hurry=True) == Window(0, 0, 3, 5, last=False)
-    assert next_window(chunking, 30, 0, 0, finished=False, hurry=True) == Window(0, 0, 4, 6, last=False)
+def test_in_a_hurry_less_will_do_but_never_less_than_the_first_window() -> None:
+    chunking = Chunking(2, 8, right=1)
+    assert next_window(chunking, 6, 2, 1, finished=False) is None
+    assert next_window(chunking, 4, 2, 1, finished=False, hurry=True) is None
+    assert next_window(chunking, 5, 2, 1, finished=False, hurry=True) == Window(2, 2, 4, 5, last=False)
+    assert next_window(chunking, 6, 2, 1, finished=False, hurry=True) == Window(2, 2, 5, 6, last=False)
+    assert next_window(chunking, 30, 2, 1, finished=False, hurry=True) == Window(2, 2, 6, 7, last=False)
