@@ -41,8 +41,8 @@ test-gpu: $(READY) ## what needs a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: $(READY) ## first audio, throughput and under-runs beside other ways of serving (BENCH_ARGS="--help")
-	$(BIN)/python -m bench $(BENCH_ARGS)
+bench: $(READY) ## first audio, throughput and under-runs beside other ways of serving (JSON=file, BENCH_ARGS="--help")
+	$(BIN)/python -m bench $(if $(JSON),--json '$(JSON)') $(BENCH_ARGS)
 
 .PHONY: parity
 parity: $(READY) ## compare every quantity with what a reference implementation recorded (FIXTURES=...)
