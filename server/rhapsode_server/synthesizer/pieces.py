@@ -152,13 +152,18 @@ class PreparedPieces:
 
 
 def how_to_speak(request: Request, voice: Voice) -> Utterance:
-    """An Utterance of `request` without its piece."""
+    """An Utterance of `request` without its piece.
+
+    A request without a language is in that of a voice that has only one; else it stays open, "", and the
+    family finds out from the text.
+    """
+    only = voice.languages[0] if len(voice.languages) == 1 else ""
     return Utterance(
         piece=Piece("", (), 0, 0),
         voice=voice,
         speed=request.speed,
         seed=request.seed,
-        language=request.language or voice.languages[0],
+        language=request.language or only,
         instruction=request.instruction,
         sampling=request.sampling,
     )

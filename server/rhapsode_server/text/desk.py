@@ -1,14 +1,14 @@
 """The desk: text in, speakable pieces out, for a whole text or for one that is still arriving.
 
 Lives here: the checks at the door of the text room and the order of its stages (normalise, pronounce,
-split). What must not: any rule of those stages; models, requests, sound.
+split), and which of them a language has. What must not: any rule of those stages; models, requests, sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Literal
+from typing import Literal, Protocol
 
 from rhapsode_server.core import Piece, Word
 from rhapsode_server.errors import TextRefused
@@ -16,6 +16,7 @@ from rhapsode_server.text import pronounce
 from rhapsode_server.text.characters import folded, refuse_control
 from rhapsode_server.text.inline import refuse_commands
 from rhapsode_server.text.normalize import Normalizer
+from rhapsode_server.text.plain import PlainText
 from rhapsode_server.text.source import Source
 from rhapsode_server.text.split import Splitter, pause_after, render
 from rhapsode_server.text.spoken import Spoken
@@ -25,12 +26,32 @@ SHORTEST_PIECE = 60
 """Characters. A desk that cuts finer than this would cut inside ordinary numbers."""
 
 
+class _Text(Protocol):
+    """A text that may grow."""
+
+    ended: bool
+
+    @property
+    def length(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    def feed(self, text: str) -> None: ...
+
+
+class _Reader(Protocol):
+    """Finds the words of a text."""
+
+    steps: int
+
+    def take(self) -> list[Spoken] | None: ...
+
+
 class _Stages:
     """One text on its way through the stages. `take` gives pieces until it needs more text."""
 
-    def __init__(self, source: Source, reads: Reads, longest: int, *, eager: bool) -> None:
+    def __init__(self, source: _Text, reader: _Reader, reads: Reads, longest: int, *, eager: bool) -> None:
         self.source = source
-        self.normalizer = Normalizer(source)
+        self.reader = reader
         self.splitter = Splitter(longest, eager=eager)
         self.spoke = False
         self.whole = source.ended
@@ -40,7 +61,7 @@ class _Stages:
 
     def take(self) -> Iterator[Piece]:
         """The pieces that are certain so far, each as soon as it is; no word is read early."""
-        while (words := self.normalizer.take()) is not None:
+        while (words := self.reader.take()) is not None:
             for word in words:
                 yield from self._hear(word)
 
@@ -89,7 +110,9 @@ class _Stages:
 class TextDesk:
     """Turns text into pieces for one family, which `reads` phones or letters.
 
-    `longest` bounds the characters of a piece (60 or more), `max_characters` those of a text.
+    `longest` bounds the characters of a piece (60 or more), `max_characters` those of a text. English is read
+    by rules. Other languages, and "" where the language is not known, are passed on as they are written to
+    families that read letters; for those that read phones "" is English, and others are refused.
     """
 
     def __init__(self, *, reads: Reads, longest: int = 240, max_characters: int = 10_000) -> None:
@@ -109,24 +132,25 @@ class TextDesk:
 
         Raises TextRefused at once, before the first piece, for a text that cannot be spoken whole.
         """
-        _refuse_language(language)
+        english = _is_english(language, self._reads)
         _refuse_longer(len(text), self._limit)
         if not text.strip():
             raise TextRefused("The text is empty. Send at least one word to be spoken.")
         refuse_control(text)
         if "{" in text:
-            refuse_commands(*folded(text, 0))
-        stages = _Stages(Source(text, ended=True), self._reads, self._longest, eager=False)
+            refuse_commands(*(folded(text, 0) if english else (text, range(len(text)))))
+        source, reader = _opened(text, english=english, ended=True)
+        stages = _Stages(source, reader, self._reads, self._longest, eager=False)
         made = chain(stages.take(), stages.rest())
         first = next(made, None)
         if first is None:
-            raise _nothing_to_say()
+            raise _nothing_to_say(english=english)
         return chain([first], made)
 
     def session(self, language: str = "en") -> IncrementalDesk:
         """A desk for a text that arrives in fragments."""
-        _refuse_language(language)
-        return IncrementalDesk(self._reads, self._longest, self._limit)
+        english = _is_english(language, self._reads)
+        return IncrementalDesk(self._reads, self._longest, self._limit, english=english)
 
 
 class IncrementalDesk:
@@ -136,9 +160,10 @@ class IncrementalDesk:
     fragments; only the cuts between pieces may.
     """
 
-    def __init__(self, reads: Reads, longest: int, max_characters: int) -> None:
+    def __init__(self, reads: Reads, longest: int, max_characters: int, *, english: bool) -> None:
         self._limit = max_characters
-        self._stages = _Stages(Source(), reads, longest, eager=True)
+        self._english = english
+        self._stages = _Stages(*_opened("", english=english, ended=False), reads, longest, eager=True)
 
     def feed(self, text: str) -> list[Piece]:
         """Add a fragment (any part of the text, maybe empty); return the pieces that are now certain.
@@ -161,7 +186,7 @@ class IncrementalDesk:
         self._stages.whole = True
         pieces = self.flush()
         if not self._stages.spoke:
-            raise _nothing_to_say()
+            raise _nothing_to_say(english=self._english)
         return pieces
 
 
@@ -170,15 +195,28 @@ def _refuse_longer(length: int, limit: int) -> None:
         raise TextRefused(f"The text has {length} characters and the limit is {limit}. Send it in parts.")
 
 
-def _refuse_language(language: str) -> None:
-    if language and language.lower().replace("_", "-").partition("-")[0] != "en":
+def _opened(text: str, *, english: bool, ended: bool) -> tuple[_Text, _Reader]:
+    """The text, and who reads it."""
+    if english:
+        source = Source(text, ended=ended)
+        return source, Normalizer(source)
+    plain = PlainText(text, ended=ended)
+    return plain, plain
+
+
+def _is_english(language: str, reads: Reads) -> bool:
+    """Whether the rules of English apply. Raises TextRefused for a language that this desk cannot read."""
+    if language.lower().replace("_", "-").partition("-")[0] == "en":
+        return True
+    if language and reads == "phones":
         raise TextRefused(
             'Only English text can be read. Set the language to "en" or leave it empty.', "language"
         )
+    return reads == "phones"
 
 
-def _nothing_to_say() -> TextRefused:
+def _nothing_to_say(*, english: bool) -> TextRefused:
+    silent = "other scripts, emoji and punctuation make" if english else "emoji and punctuation make"
     return TextRefused(
-        "The text has nothing that can be spoken. Send at least one letter or figure (other scripts, "
-        "emoji and punctuation make no sound)."
+        f"The text has nothing that can be spoken. Send at least one letter or figure ({silent} no sound)."
     )

@@ -45,6 +45,18 @@ def pause_of(part: Part) -> float | None:
     return float(part.text[len(_PAUSE_PART) :]) if part.text.startswith(_PAUSE_PART) else None
 
 
+def spelling(braces: str) -> str:
+    """The word of a pronunciation, for those who read letters; "" where `braces` are none."""
+    word = _WORD.match(braces)
+    return word[1] if word else ""
+
+
+def silence(braces: str) -> float | None:
+    """Seconds, where `braces` are a pause."""
+    pause = _PAUSE.match(braces)
+    return _seconds(pause, 0) if pause else None
+
+
 def _phones(written: str, position: int) -> tuple[str, ...]:
     """Phones as written -> with a stress on every vowel (0 where none was given)."""
     phones = written.upper().split()

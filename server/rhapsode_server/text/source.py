@@ -115,7 +115,7 @@ class Source:
                 return self._end_without_stop(limit)
             if stop[0].isspace():
                 return stop.start()
-            passed = self._past_brackets(stop.start())
+            passed = past_brackets(self._text, stop.start(), ended=self.ended)
             if passed is None:
                 return None
             at = passed
@@ -125,17 +125,6 @@ class Source:
         if len(self._text) > limit:
             return limit
         return min(limit, len(self._text)) if self.ended else None
-
-    def _past_brackets(self, at: int) -> int | None:
-        """The end of the brackets that open at `at`; just behind their first sign where they are none."""
-        sign = self._text[at]
-        whole = (BRACES if sign == "{" else TARGET).match(self._text, at, at + _WIDEST)
-        if whole:
-            return whole.end()
-        more = len(self._text) < at + _WIDEST and not self.ended
-        if more and (_OPEN_BRACE if sign == "{" else _OPEN_TARGET).match(self._text, at):
-            return None
-        return at + 1
 
     def _cut(self, end: int, until: int) -> Chunk:
         start = self._at
@@ -151,6 +140,21 @@ class Source:
             newlines=_line_ends(self._text[end:until]),
             following=following if following.isascii() else fold(following),
         )
+
+
+def past_brackets(text: str, at: int, *, ended: bool) -> int | None:
+    """The end of the brackets that open at `at`; just behind their first sign where they are none.
+
+    None where text that follows could still close them.
+    """
+    sign = text[at]
+    whole = (BRACES if sign == "{" else TARGET).match(text, at, at + _WIDEST)
+    if whole:
+        return whole.end()
+    more = len(text) < at + _WIDEST and not ended
+    if more and (_OPEN_BRACE if sign == "{" else _OPEN_TARGET).match(text, at):
+        return None
+    return at + 1
 
 
 def _line_ends(space: str) -> int:

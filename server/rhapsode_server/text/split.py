@@ -137,7 +137,7 @@ class Splitter:
 
 def _size(word: Spoken) -> int:
     """Characters that `word` adds to the text of its piece."""
-    return len(word.text) + len(word.after) + 1 + (word.after == "-")
+    return word.size or len(word.text) + len(word.after) + 1 + (word.after == "-")
 
 
 def pause_after(word: Spoken) -> float:
@@ -148,4 +148,6 @@ def pause_after(word: Spoken) -> float:
 
 def render(words: list[Spoken]) -> str:
     """The words with their punctuation as one line of text."""
+    if words[0].written:
+        return " ".join("".join(word.written for word in words).split())
     return " ".join(f"{word.text} -" if word.after == "-" else word.text + word.after for word in words)

@@ -72,7 +72,8 @@ class Spoken:
 
     [start, end) are the characters it was read from, `until` is where the next piece may begin. A `glued`
     word is not parted from the one before; behind a `settled` one a piece may end. `pause` is in seconds,
-    asked for by the caller.
+    asked for by the caller. `written` is how the word stands in its piece, where that is not text and mark;
+    `size` what it adds to the length of a piece, 0 for its characters.
     """
 
     text: str
@@ -86,6 +87,8 @@ class Spoken:
     settled: bool = False
     paragraph: bool = False
     pause: float = 0.0
+    written: str = ""
+    size: int = 0
 
     def mark(self, sign: str) -> None:
         """Put punctuation behind the word, where it has not got a stronger one."""

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -115,6 +116,9 @@ def test_seeds_are_the_published_functions() -> None:
     assert [piece_seed(0, number) for number in range(3)] == [number >> 1 for number in published]
 
 
-def test_a_language_that_is_not_named_is_the_voices_first() -> None:
+def test_a_language_that_is_not_named_is_the_voices_only_one_or_stays_open() -> None:
+    several = replace(VOICE, languages=("de", "en"))
+    assert how_to_speak(request("x"), several).language == ""
+    assert how_to_speak(request("x", language="en"), several).language == "en"
     assert how_to_speak(request("x"), VOICE).language == "en"
     assert how_to_speak(request("x", language="en-GB"), VOICE).language == "en-GB"

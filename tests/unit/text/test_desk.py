@@ -58,11 +58,24 @@ def test_tabs_and_line_ends_are_no_control_characters() -> None:
     assert [piece.text for piece in LETTERS.pieces("a\tb\r\nc")] == ["a b c"]
 
 
-def test_only_english_is_read() -> None:
-    assert list(LETTERS.pieces("Hello.", "en-GB"))
+def test_only_english_is_turned_into_phones() -> None:
+    assert list(PHONES.pieces("Hello.", "en-GB"))
+    assert list(PHONES.pieces("Hello.", ""))
     with pytest.raises(TextRefused, match="Only English") as refused:
-        LETTERS.pieces("Bonjour.", "fr")
+        PHONES.pieces("Bonjour.", "fr")
     assert refused.value.field == "language"
+    with pytest.raises(TextRefused, match="Only English"):
+        PHONES.session("fr")
+
+
+@pytest.mark.parametrize(
+    ("language", "read"),
+    [("en", "five cafe"), ("EN_gb", "five cafe"), ("fr", "5 café"), ("", "5 café"), ("eng", "5 café")],
+)
+def test_the_language_says_whether_the_rules_of_english_apply(language: str, read: str) -> None:
+    assert [piece.text for piece in LETTERS.pieces("5 café", language)] == [read]
+    session = LETTERS.session(language)
+    assert [piece.text for piece in [*session.feed("5 ca"), *session.feed("fé"), *session.finish()]] == [read]
 
 
 def test_a_desk_refuses_to_cut_too_fine() -> None:
@@ -103,16 +116,18 @@ PATHOLOGICAL = (
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("english", [True, False])
 @pytest.mark.parametrize("unit", PATHOLOGICAL)
-def test_no_text_makes_the_work_grow_faster_than_its_length(unit: str) -> None:
+def test_no_text_makes_the_work_grow_faster_than_its_length(unit: str, english: bool) -> None:
     """Steps of the walk and the splitter, counted: each is bounded, as no rule looks beyond its view."""
 
     def steps(length: int) -> int:
         text = (unit * length)[: length - 2] + " a"
-        stages = desk_module._Stages(Source(text, ended=True), "letters", 240, eager=False)
+        opened = desk_module._opened(text, english=english, ended=True)
+        stages = desk_module._Stages(*opened, "letters", 240, eager=False)
         pieces = [*stages.take(), *stages.rest()]
         assert pieces[-1].end == length
-        return stages.normalizer.steps + stages.splitter.steps
+        return stages.reader.steps + stages.splitter.steps
 
     small, large = steps(2_000), steps(8_000)
     assert large <= 4.5 * small + 200

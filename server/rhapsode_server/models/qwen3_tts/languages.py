@@ -40,6 +40,5 @@ def language_name(asked: str, known: Mapping[str, int]) -> str | None:
 
 
 def language_codes(known: Mapping[str, int]) -> tuple[str, ...]:
-    """Codes of the languages among `known`: English first, where a request without a language is read as
-    the first, then in alphabetical order."""
-    return tuple(sorted((c for c, name in CODES.items() if name in known), key=lambda c: (c != "en", c)))
+    """Codes of the languages among `known`, in alphabetical order."""
+    return tuple(sorted(code for code, name in CODES.items() if name in known))

@@ -29,7 +29,7 @@ def test_a_checkpoint_of_presets_offers_its_speakers(presets: SpeechModel) -> No
     assert len(presets.voices) == 9
     assert [voice.name for voice in presets.voices.values() if voice.default] == ["serena"]
     assert presets.voices["eric"].labels == {"dialect": "sichuan_dialect"}
-    assert presets.voices["ryan"].languages == ("en", "de", "es", "fr", "it", "ja", "ko", "pt", "ru", "zh")
+    assert presets.voices["ryan"].languages == ("de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "zh")
     assert presets.cloner is None
 
 
@@ -61,7 +61,7 @@ def test_languages_by_code_and_name(presets: SpeechModel, asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["sv", "klingon", "sichuan_dialect", "beijing_dialect"])
 def test_other_languages_and_dialects_are_refused(presets: SpeechModel, asked: str) -> None:
-    with pytest.raises(SettingUnsupported, match="en, de, es"):
+    with pytest.raises(SettingUnsupported, match="de, en, es"):
         prepared(presets, "yes", language=asked)
 
 
