@@ -168,6 +168,8 @@ def from_rpc(error: Any, target: str, begun: bool = False) -> RhapsodeError:
         return Unsupported(_foreign(target), facts=facts)
     if "larger than max" in words and not facts.from_server:  # gRPC's own words and limit, not a full server
         return InvalidRequest("The request is too large for the server. Send the text in parts.", code=code)
+    if code == "DEADLINE_EXCEEDED" and not facts.from_server:  # gRPC's own words say nothing of what to do
+        words = ""
     return kind_of(code)(words or _wordless(code, target), code=code, facts=facts)
 
 

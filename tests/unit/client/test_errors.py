@@ -94,3 +94,12 @@ def test_no_bytes_break_the_decoder(data: bytes, packed: bytes) -> None:
     for trailing in (((KEY, data),), ((KEY, status.SerializeToString()),)):
         error = from_rpc(Failed(grpc.StatusCode.INTERNAL, "x", trailing), "here:1")
         assert isinstance(error, rhapsode.ServerFailed)
+
+
+@pytest.mark.parametrize("words", ["Deadline Exceeded", "Stream removed (Deadline Exceeded)"])
+def test_a_deadline_of_grpcs_own_says_what_to_do(words: str) -> None:
+    error = from_rpc(Failed(grpc.StatusCode.DEADLINE_EXCEEDED, words), "here:1")
+    assert isinstance(error, rhapsode.DeadlineExceeded)
+    assert "Allow more" in str(error)
+    told = from_rpc(Failed(grpc.StatusCode.DEADLINE_EXCEEDED, "Too long.", details(4)), "here:1")
+    assert str(told) == "Too long."

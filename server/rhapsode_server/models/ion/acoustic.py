@@ -148,12 +148,13 @@ def timing(durations: Tensor, speed: float, closing: int) -> Timing:
     """Durations [N] in mel frames, the first and the last of them silences -> Timing.
 
     Boundaries are rounded, not durations, so that nothing drifts. Of the last silence `closing` mel frames
-    are kept where there are so many, and then as many as fill up the engine's frame.
+    are kept where there are so many, and then as many as fill up the engine's frame, of which there is at
+    least one.
     """
     ends = (durations.clamp(max=LONGEST_TOKEN).double() / speed).cumsum(0).round().long()
     skip = max(0, int(ends[0]) - LEAD)
     stop = min(int(ends[-1]), int(ends[-2]) + closing)
-    frames = -(-(stop - skip) // MELS_PER_FRAME)
+    frames = max(1, -(-(stop - skip) // MELS_PER_FRAME))
     ends[-1] = max(int(ends[-1]), skip + frames * MELS_PER_FRAME)
     return Timing(ends, skip, frames)
 

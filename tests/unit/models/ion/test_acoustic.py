@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rhapsode_server.models.ion.acoustic import (
     LEAD,
@@ -44,6 +44,7 @@ lengths = st.lists(st.floats(0.2, 60.0), min_size=2, max_size=40)
 
 
 @given(lengths, st.floats(0.5, 2.0), st.integers(1, 10))
+@example([0.25, 0.25], 1.0, 1)
 def test_timing_holds_together(durations: list[float], speed: float, closing: int) -> None:
     plan = timing(torch.tensor(durations), speed, closing)
     ends = plan.ends.tolist()
