@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 LINKED = re.compile(r"=> (/\S+)")
+LIBRARY = re.compile(r"\.so(\.\d+)*$")
 
 
 def needed(torch: Path) -> set[Path]:
@@ -28,7 +29,8 @@ def main() -> int:
     """Remove, and print each removed path with its size in MiB."""
     (packages,) = Path(sys.argv[1]).glob("lib/python3*/site-packages")
     keep = needed(packages / "torch")
-    gone = [file for file in packages.glob("nvidia/**/*.so*") if file.resolve() not in keep]
+    libraries = [file for file in packages.glob("nvidia/**/*.so*") if LIBRARY.search(file.name)]
+    gone = [file for file in libraries if file.resolve() not in keep]
     for path in sorted(gone):
         sys.stdout.write(f"{path.stat().st_size >> 20:5} MiB {path.relative_to(packages)}\n")
         path.unlink()
