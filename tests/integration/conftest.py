@@ -22,6 +22,7 @@ from rhapsode_server.engine.observer import SequenceEvent, StepEvent
 from rhapsode_server.main import Serving
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import SpeechModel
+from rhapsode_server.telemetry.logging import TextLines
 from rhapsode_server.telemetry.telemetry import Telemetry
 
 
@@ -58,16 +59,19 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class AccessLog(logging.Handler):
-    """The lines of the access log, as they come; `also` adds what is true at that moment."""
+    """Lines of the access log, as they come and as they are written; `also` adds what is true just then."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[dict[str, Any]] = []
+        self.written: list[str] = []
         self.also: Callable[[], dict[str, Any]] = dict
         self._news = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.__dict__ | self.also())
+        line = record.__dict__ | record.__dict__.get("facts", {})
+        self.written.append(TextLines().format(record))
+        self.lines.append(line | self.also())
         self._news.set()
 
     async def seen(self, code: str) -> dict[str, Any]:

@@ -179,5 +179,8 @@ async def test_the_access_log_has_names_and_counts_and_no_text(
     assert (line["voice"], line["characters"], line["reason"]) == ("bass", 18, "stop")
     assert line["samples"] == spoken.samples
     assert 0 < line["first_audio"] < line["seconds"]
+    [written] = [line for line in toy_house.access.written if "/Synthesize" in line]
+    for fact in ("code=OK", "voice=bass", "characters=18", f"samples={spoken.samples}", "request_id="):
+        assert fact in written
     assert "ylophone" not in caplog.text
     assert "ylophone" not in str(toy_house.access.lines)

@@ -181,7 +181,6 @@ def _log_access(call: Call, code: grpc.StatusCode) -> None:
         "method": call.method,
         "code": code.name,
         "seconds": round(time.monotonic() - call.started, 4),
-        "request_id": call.request_id,
     }
     level = logging.DEBUG if call.method.startswith(QUIET) else logging.INFO
-    access.log(level, "call ended", extra=facts | call.facts)
+    access.log(level, "call ended", extra={"facts": facts | call.facts, "request_id": call.request_id})
