@@ -6,7 +6,8 @@ writes; a Plan is immutable. Commands (add, cancel, report) are applied only bet
 Urgency, in this order: a sequence that has not sounded yet, oldest first; then whoever runs dry first.
 A stream that is far ahead of its playback gives its turn away: always beyond its own `ahead_limit`, and
 beyond `comfort` seconds while somebody else still waits for a first sound. A stream that is about to run
-dry is `pressed`: it gets a smaller window rather than none, and fewer newcomers are let in at a time.
+dry is `pressed`: fewer newcomers are let in at a time, for their prefills make the steps longer. Windows
+never depend on time: the same request gives the same bits at any load.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Scheduler:
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
         decode = tuple(seq for seq in able if self._may_decode(seq))
-        vocode = tuple(self._due_windows(able, now))
+        vocode = tuple(self._due_windows(able))
         wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
         return Plan(vocode, prefill, decode, wake_at)
 
@@ -168,7 +169,7 @@ class Scheduler:
         return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog
 
     def _pressed(self, seq: Sequence, now: float) -> bool:
-        """About to run dry: a little sound now is worth more than much of it later."""
+        """About to run dry."""
         return seq.playing_since is not None and 0 <= self._due(seq) - now < self._limits.press
 
     def _newcomers(self, now: float) -> int:
@@ -176,14 +177,13 @@ class Scheduler:
         pressed = any(seq.status is Status.DECODING and self._pressed(seq, now) for seq in self.running)
         return max(1, self._limits.prefill // 4) if pressed else self._limits.prefill
 
-    def _due_windows(self, able: list[Sequence], now: float) -> list[tuple[Sequence, Window]]:
+    def _due_windows(self, able: list[Sequence]) -> list[tuple[Sequence, Window]]:
         """Windows that are due, most urgent first, as many as one step may hold."""
         due: list[tuple[Sequence, Window]] = []
         frames, most = 0, self._limits.vocode_frames or inf
         for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
             finished = seq.status is Status.DRAINING
-            hurry = self._pressed(seq, now)
-            window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished, hurry=hurry)
+            window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
             if window is None:
                 continue
             frames += window.stop - window.start

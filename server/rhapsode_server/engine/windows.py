@@ -8,9 +8,7 @@ from __future__ import annotations
 from rhapsode_server.core import Chunking, Window
 
 
-def next_window(
-    chunking: Chunking, made: int, sent: int, chunks: int, finished: bool, *, hurry: bool = False
-) -> Window | None:
+def next_window(chunking: Chunking, made: int, sent: int, chunks: int, finished: bool) -> Window | None:
     """The window that is due, or None while frames are missing.
 
     `made` frames exist, the sound of the first `sent` has been delivered in `chunks` windows, and
@@ -18,12 +16,8 @@ def next_window(
     have its look-ahead; at the end whatever is left goes out, `largest` frames at a time, so that no
     step is held up by a long tail. The final window has `last` set; it is empty only where nothing
     was made or everything had been sent before the end was known.
-
-    With `hurry` a smaller window will do, but none below `first`: the listener is about to run dry.
     """
     want = _wanted(chunking, chunks)
-    if hurry and not finished:
-        want = max(min(want, chunking.first), min(want, made - sent - chunking.right))
     if not finished and made - sent < want + chunking.right:
         return None
     end = min(sent + want, made)

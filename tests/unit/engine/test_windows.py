@@ -21,14 +21,14 @@ def chunkings(draw: st.DrawFn) -> Chunking:
     )
 
 
-def tile(chunking: Chunking, arrivals: list[int], hurry: bool = False) -> tuple[int, list[Window]]:
+def tile(chunking: Chunking, arrivals: list[int]) -> tuple[int, list[Window]]:
     """Frames arrive in steps of `arrivals`; returns how many there were and all windows."""
     made = sent = 0
     windows: list[Window] = []
     for more in [*arrivals, None]:
         made += more or 0
         while True:
-            window = next_window(chunking, made, sent, len(windows), more is None, hurry=hurry)
+            window = next_window(chunking, made, sent, len(windows), finished=more is None)
             if window is None or (windows and windows[-1].last):
                 break
             windows.append(window)
@@ -36,9 +36,9 @@ def tile(chunking: Chunking, arrivals: list[int], hurry: bool = False) -> tuple[
     return made, windows
 
 
-@given(chunkings(), st.lists(st.integers(1, 7), max_size=40), st.booleans())
-def test_windows_tile_the_frames_exactly_once(chunking: Chunking, arrivals: list[int], hurry: bool) -> None:
-    made, windows = tile(chunking, arrivals, hurry)
+@given(chunkings(), st.lists(st.integers(1, 7), max_size=40))
+def test_windows_tile_the_frames_exactly_once(chunking: Chunking, arrivals: list[int]) -> None:
+    made, windows = tile(chunking, arrivals)
     covered = [frame for window in windows for frame in range(window.begin, window.end)]
     assert covered == list(range(made))
     assert [window.last for window in windows] == [False] * (len(windows) - 1) + [True]
@@ -74,12 +74,3 @@ def test_nothing_made_is_one_empty_last_window() -> None:
 def test_a_senseless_chunking_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"chunking|context"):
         Chunking(**{"first": 2, "largest": 8} | wrong)
-
-
-def test_in_a_hurry_less_will_do_but_never_less_than_the_first_window() -> None:
-    chunking = Chunking(2, 8, right=1)
-    assert next_window(chunking, 6, 2, 1, finished=False) is None
-    assert next_window(chunking, 4, 2, 1, finished=False, hurry=True) is None
-    assert next_window(chunking, 5, 2, 1, finished=False, hurry=True) == Window(2, 2, 4, 5, last=False)
-    assert next_window(chunking, 6, 2, 1, finished=False, hurry=True) == Window(2, 2, 5, 6, last=False)
-    assert next_window(chunking, 30, 2, 1, finished=False, hurry=True) == Window(2, 2, 6, 7, last=False)
