@@ -24,7 +24,7 @@ from rhapsode_server.models import toy
 from rhapsode_server.models.base import SpeechModel, Step
 from torch import Tensor
 
-from tests.integration.conftest import House, house, rest, until
+from tests.integration.conftest import house, rest, until
 from tests.integration.test_refusals import details
 
 LONG = "Here is a sentence that is spoken slowly and to its end."
