@@ -190,8 +190,21 @@ async def test_a_drain_lets_what_runs_finish_and_nothing_new_in() -> None:
         assert messages[-1].done.finish_reason == synthesis_pb2.FINISH_REASON_STOP
 
 
+async def test_a_drain_is_not_paced() -> None:
+    """27 seconds of sound, of which 0.3 may run ahead of the listener, are there within a grace of 20."""
+    async with house({"engine.max_ahead": 0.3, "server.drain_seconds": 20}) as running:
+        call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG * 8))
+        await call.read()
+        await call.read()
+        running.serving.stop()
+        messages = await rest(call)
+        assert messages[-1].done.finish_reason == synthesis_pb2.FINISH_REASON_STOP
+        assert messages[-1].done.usage.delivered_samples > 25 * toy.SAMPLE_RATE
+
+
 async def test_what_does_not_finish_in_time_is_told_so() -> None:
-    async with house({"engine.max_ahead": 0.1, "server.drain_seconds": 0.1}) as running:
+    settings = {"engine.max_ahead": 0.1, "server.drain_seconds": 0.1}
+    async with house(settings, lambda: toy.load(step_seconds=0.01)) as running:
         call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG))
         await call.read()
         running.serving.stop()

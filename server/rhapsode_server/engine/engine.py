@@ -142,8 +142,9 @@ class Engine:
         return self._thread.is_alive() and not self._worker.dead
 
     def drain(self) -> None:
-        """Admit nothing new; what runs goes on to its end, its continuations too."""
+        """Admit nothing new; what runs goes on to its end, its continuations too, as fast as it can be made."""
         self._draining = True
+        self._inbox.send(self._worker.scheduler.stop_pacing)
 
     def stop(self, timeout: float = 10.0) -> bool:
         """Cancel what still runs and end the thread; False where it did not end in time."""

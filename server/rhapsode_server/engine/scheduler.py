@@ -71,6 +71,7 @@ class Scheduler:
         self._chunking = chunking
         self._frame_seconds = frame_seconds
         self._limits = limits
+        self._paced = True
         # A row needs at most one full window and its look-ahead; twice that never starves the vocoder.
         self._backlog = max(limits.backlog, 2 * (chunking.largest + chunking.right))
 
@@ -94,12 +95,17 @@ class Scheduler:
         if seq.playing_since is not None:
             seq.playing_since = now - min(played, seq.sent * self._frame_seconds)
 
+    def stop_pacing(self) -> None:
+        """From now on as fast as it can be made: the server is going, so no sound may wait for its turn
+        to be played, nor for a listener who has paused."""
+        self._paced = False
+
     # ---- the step
 
     def plan(self, now: float) -> Plan:
         """Decide one step. Admits waiting sequences to free slots, which is all that it changes."""
         prefill = self._admit(now, self._newcomers(now))
-        active = [seq for seq in self.running if not seq.paused]
+        active = [seq for seq in self.running if not (seq.paused and self._paced)]
         starting = any(seq.chunks == 0 and not seq.continues for seq in active)
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
@@ -163,7 +169,9 @@ class Scheduler:
 
     def _room(self, seq: Sequence, gate: float) -> float:
         """Seconds of sound that may run ahead of this listener at present."""
-        return gate if seq.ahead_limit is None else min(gate, seq.ahead_limit)
+        if seq.ahead_limit is None or not self._paced:
+            return gate
+        return min(gate, seq.ahead_limit)
 
     def _may_decode(self, seq: Sequence) -> bool:
         return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog

@@ -155,7 +155,7 @@ class Worker:
         for seq in self._flights:
             seq.status = Status.FINISHED
             seq.reason = FinishReason.ERROR if self.dead else FinishReason.CANCELLED
-        self._end(list(self._flights), EngineStopped("The speech engine has stopped. Please try again."))
+        self._end(list(self._flights), _lost() if self.dead else _cut_off())
 
     def _turn(self) -> None:
         """Commands, then one step, or a sleep until there is one to do."""
@@ -258,6 +258,17 @@ def _error(reason: FinishReason) -> RhapsodeError | None:
     if reason is not FinishReason.ERROR:
         return None
     return GenerationFailed("The model failed on this text. Other requests go on; try it again or reword it.")
+
+
+def _lost() -> RhapsodeError:
+    return EngineStopped("The speech engine has failed. Try again, on another server if there is one.")
+
+
+def _cut_off() -> RhapsodeError:
+    return EngineStopped(
+        "The server is shutting down and had no time left to speak this to its end. Ask another server for"
+        " the rest."
+    )
 
 
 def _place(error: BaseException) -> str:

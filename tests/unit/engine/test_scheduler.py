@@ -209,6 +209,24 @@ def test_a_paused_stream_is_not_worked_on() -> None:
     assert not it.plan(100.0).empty
 
 
+def test_a_server_that_goes_waits_for_no_listener() -> None:
+    """Neither the limit ahead of playback nor a pause may hold sound back that will be cut off."""
+    it, ids = scheduler(), Ids()
+    far, paused = ids.sequence(ahead_limit=0.5), ids.sequence()
+    for seq in (far, paused):
+        it.add(seq)
+    plan = it.plan(0.0)
+    while not plan.empty:
+        it.report(paused, 0.0, 0.0, paused=True)
+        it.advance(plan, frame_each(plan), 0.0)
+        plan = it.plan(0.0)
+    assert far.made < 50 > paused.made
+    it.stop_pacing()
+    while not it.idle:
+        assert not step(it, 0.0).empty
+    assert (far.sent, paused.sent) == (50, 50)
+
+
 def test_a_continuation_overtakes_strangers_in_the_queue() -> None:
     it, ids = scheduler(slots=1), Ids()
     first, stranger = ids.sequence(), ids.sequence(priority=Priority.HIGH)
