@@ -25,6 +25,8 @@ from rich.console import Console
 
 COMMAND = Path(sys.executable).with_name("rhapsode")
 LOG = Path("build", "speak-server.log")
+TELLERS = (" rhapsode_server.main: ", " rhapsode_server.loading: ")
+"""The loggers that tell of the start."""
 START_SECONDS = 600.0
 STOP_SECONDS = 20.0
 PLAYERS = (("pw-play",), ("paplay",), ("aplay", "-q"), ("afplay",))
@@ -58,7 +60,7 @@ class Progress:
         """Print the lines that are new; the settings are many, and the log has them."""
         lines = LOG.read_text(errors="replace").splitlines()
         for line in lines[self._shown :]:
-            said = line.partition(" rhapsode_server.main: ")[2]
+            said = next((line.partition(teller)[2] for teller in TELLERS if teller in line), "")
             if said and not said.startswith("settings:"):
                 console.print(f"  {said}", style="dim", highlight=False, markup=False)
         self._shown = len(lines)

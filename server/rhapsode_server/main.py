@@ -17,23 +17,20 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 import grpc
-import torch
 from rhapsode.tts.v1 import service_pb2_grpc
 
 from rhapsode_server import config
 from rhapsode_server.config import ModelSettings, Settings
-from rhapsode_server.core import Request
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.worker import EngineSettings
-from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed, InvalidRequest, ModelUnusable
-from rhapsode_server.models import registry
+from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed, ModelUnusable
+from rhapsode_server.loading import load_model, warm_up
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
 from rhapsode_server.rpc.call import request_id
@@ -54,10 +51,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AS_ASKED, UNUSABLE, NO_PORT, ENGINE_LOST = 0, 2, 69, 70
-SWITCH_SECONDS = 0.0005
-"""How long one thread may hold the interpreter while another waits. With the default of 5 ms the event loop
-waits for the engine's thread so long that one chunk in a hundred is 60 ms late; with this one, 25 ms."""
-WARM_UP = ("One, two, three.", "Good morning.", "This is how I sound.")
 AFTER_DRAIN_SECONDS = 5.0
 """For each step after the drain: calls to learn that they are cancelled, the engine to stop."""
 
@@ -167,7 +160,7 @@ class Serving:
         )
         await _in_thread(desk.warm)
         self._synthesizer = Synthesizer(self.engine, desk, _manner(self.settings), self._telemetry.recorder)
-        await _warm_up(self._synthesizer)
+        await warm_up(self._synthesizer)
         self._telemetry.start(model.name, self.engine.load, self.engine.heartbeat_age)
         self.gate.open(self._synthesizer)
         await self._health.set(ready=True)
@@ -212,33 +205,6 @@ class Serving:
     async def _wait_empty(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gate.wait_empty(), seconds)
-
-
-def load_model(wanted: ModelSettings) -> SpeechModel:
-    """The checkpoint, on the device, with the interpreter and torch set for serving."""
-    sys.setswitchinterval(SWITCH_SECONDS)
-    torch.set_num_threads(wanted.threads or registry.usable_cores())
-    device = registry.device_for(wanted.device)
-    log.info("loading %s on %s", wanted.source, device)
-    began = time.monotonic()
-    options = {"voices": wanted.voices, **wanted.options}
-    model = registry.load(wanted.source, family=wanted.family, device=device, **options)
-    torch.set_num_threads(wanted.threads or model.threads or registry.usable_cores())
-    facts = " ".join(f"{name}={fact}" for name, fact in model.details.items())
-    took, threads = time.monotonic() - began, torch.get_num_threads()
-    log.info("loaded %s in %.1f s, %d threads: %s", model.name, took, threads, facts)
-    return model
-
-
-async def _warm_up(synthesizer: Synthesizer) -> None:
-    """Speak a little through the whole path, so that the first caller does not pay for what is lazy."""
-    for number, text in enumerate(WARM_UP):
-        try:
-            async for _ in synthesizer.synthesize(Request(f"warm-up-{number}", text, voice="")):
-                pass
-        except InvalidRequest as error:  # a voice that does not speak English serves its own callers well
-            log.warning("warm-up text refused: %s", error.message)
-    log.info("warm: first sound after %.0f ms", 1000 * (synthesizer.estimated_first_audio() or 0.0))
 
 
 async def _until_signalled(settings: Settings) -> int:

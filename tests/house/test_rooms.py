@@ -90,6 +90,11 @@ TABLE = (
     ),
     Room(("capacity",), rooms=NOUNS),
     Room(("download",), rooms=NOUNS, packages=("huggingface_hub",)),
+    Room(
+        ("loading",),
+        rooms=(*NOUNS, "settings", "models.registry", "models.base", "synthesizer"),
+        packages=("torch",),
+    ),
     Room(("parity",), rooms=(*NOUNS, "models.registry")),
     Room(
         ("config", "settings"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rhapsode.tts.v1 import synthesis_pb2
 from rhapsode_server.config import Settings
-from rhapsode_server.main import load_model
+from rhapsode_server.loading import load_model
 
 from tests.integration.conftest import house
 

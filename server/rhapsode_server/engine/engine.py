@@ -142,7 +142,7 @@ class Engine:
         return self._thread.is_alive() and not self._worker.dead
 
     def drain(self) -> None:
-        """Admit nothing new; what runs goes on to its end, its continuations too, as fast as it can be made."""
+        """Admit nothing new; what runs goes on to its end, continuations too, as fast as it can be made."""
         self._draining = True
         self._inbox.send(self._worker.scheduler.stop_pacing)
 
