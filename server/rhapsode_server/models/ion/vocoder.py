@@ -20,9 +20,15 @@ FRAMES_AT_ONCE = 48
 
 
 class IonVocoder:
-    """Causal but for `ahead` mel frames, so it needs one frame of look-ahead and no context on the left."""
+    """Causal but for `ahead` mel frames, so it needs one frame of look-ahead and no context on the left.
 
-    chunking = Chunking(first=1, largest=4, growth=2, left=0, right=1)
+    All windows are of two frames (256 ms): each then lasts as long as the next one takes to be decoded, so
+    a listener runs dry only where a step takes longer than a frame sounds. With windows that grow from one
+    frame to four, the next was as long as the sound in hand twice over, and of 100 requests at one moment
+    66 ran dry on a processor 1.6 times slower than they need, with these none; larger ones are no cheaper.
+    """
+
+    chunking = Chunking(first=2, largest=2, growth=1, left=0, right=1)
 
     def __init__(self, generator: Generator) -> None:
         config = generator.config
