@@ -85,6 +85,17 @@ async def test_the_session_says_what_it_may_do(toy_house: House) -> None:
     assert started.limits.max_ahead.seconds == 10
 
 
+async def test_a_session_for_a_file_is_not_paced(toy_house: House) -> None:
+    async with talk(toy_house, pace=synthesis_pb2.PACE_FASTEST, max_ahead=Duration(nanos=1)) as one:
+        started = await one.until("session_started")
+        await one.start("c")
+        await one.text("c", TEXT)
+        await one.say("c", end_context=session_pb2.EndContext())
+        done = await one.until("context_done", "c")
+    assert not started.limits.HasField("max_ahead")
+    assert done.finish_reason == synthesis_pb2.FINISH_REASON_STOP
+
+
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 async def test_any_split_of_the_text_gives_the_same_words(toy_house: House, size: int) -> None:
     async with talk(toy_house) as one:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         AudioChunk,
         Encoding,
         FinishReason,
+        Pace,
         Priority,
         SpeechInfo,
         SpeechOptions,
@@ -56,8 +57,8 @@ _HOMES = {
         *("Unsupported", "VoiceNotFound"),
     ),
     "speech": (
-        *("AudioChunk", "Encoding", "FinishReason", "Priority", "SpeechInfo", "SpeechOptions"),
-        *("SpeechResult", "Timings", "Usage", "Voice", "Word"),
+        *("AudioChunk", "Encoding", "FinishReason", "Pace", "Priority", "SpeechInfo"),
+        *("SpeechOptions", "SpeechResult", "Timings", "Usage", "Voice", "Word"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -83,6 +84,7 @@ __all__ = [
     "Forbidden",
     "InvalidRequest",
     "Overloaded",
+    "Pace",
     "Priority",
     "RhapsodeError",
     "ServerFailed",

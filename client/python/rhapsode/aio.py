@@ -14,7 +14,7 @@ import grpc.aio
 from rhapsode import channel, wire
 from rhapsode.channel import Tls
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
-from rhapsode.files import AudioFile, whole
+from rhapsode.files import AudioFile, for_file, whole
 from rhapsode.reading import Progress
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
@@ -56,6 +56,12 @@ class AsyncClient:
         limit = self._timeout if timeout is None else timeout
         call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return AsyncSpeechStream(call, self.target)
+
+    async def synthesize_to_file(
+        self, text: str, path: str | PathLike[str], **options: Unpack[SpeechOptions]
+    ) -> SpeechResult:
+        """Speak `text` into a file, as fast as the sound can be made. See `Client.synthesize_to_file`."""
+        return await self.synthesize(text, **for_file(path, options)).save(path)
 
     async def voices(self, language: str = "") -> list[Voice]:
         """The voices of the server, only those that speak `language` where it is given."""

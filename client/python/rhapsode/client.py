@@ -16,7 +16,7 @@ import grpc
 from rhapsode import channel, wire
 from rhapsode.channel import Tls
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
-from rhapsode.files import AudioFile, whole
+from rhapsode.files import AudioFile, for_file, whole
 from rhapsode.reading import Progress
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
@@ -61,6 +61,15 @@ class Client:
         limit = self._timeout if timeout is None else timeout
         call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return SpeechStream(call, self.target)
+
+    def synthesize_to_file(
+        self, text: str, path: str | PathLike[str], **options: Unpack[SpeechOptions]
+    ) -> SpeechResult:
+        """Speak `text` into a file, as fast as the sound can be made; the name says the format.
+
+        Takes the options of `synthesize`; raises what reading the stream raises, and what `save` does.
+        """
+        return self.synthesize(text, **for_file(path, options)).save(path)
 
     def voices(self, language: str = "") -> list[Voice]:
         """The voices of the server, only those that speak `language` where it is given."""
@@ -133,6 +142,7 @@ class SpeechStream(Progress):
     def save(self, path: str | PathLike[str]) -> SpeechResult:
         """Write the sound to a file, which appears under its name only when it is whole.
 
+        It comes as the request asked, usually at the pace of a listener; `synthesize_to_file` is faster.
         A `.wav` of bare samples gets its header; a name that promises another encoding is a ValueError.
         """
         with self, AudioFile(path, self.info.encoding, self.info.sample_rate) as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from rhapsode.speech import Encoding
+from rhapsode.speech import Encoding, Pace, SpeechOptions
 
 BY_SUFFIX = {
     ".wav": Encoding.WAV,
@@ -35,6 +35,15 @@ HEADER_BYTES = 4096
 def encoding_of(path: str | PathLike[str]) -> Encoding | None:
     """The encoding that the name promises, None where it promises nothing."""
     return BY_SUFFIX.get(Path(path).suffix.lower())
+
+
+def for_file(path: str | PathLike[str], options: SpeechOptions) -> SpeechOptions:
+    """The options for sound that goes into this file: its name's encoding, and nobody to wait for."""
+    promised = encoding_of(path)
+    usual = SpeechOptions(pace=Pace.FASTEST)
+    if promised is not None:
+        usual["format"] = promised
+    return usual | options
 
 
 def wav_header(sample_rate: int, size: int = UNKNOWN_SIZE) -> bytes:

@@ -18,7 +18,7 @@ from rhapsode.failing import Usage, Wrong
 from rhapsode.files import BY_SUFFIX, AudioFile, encoding_of
 from rhapsode.player import NoSoundDevice, Player, find_device
 from rhapsode.report import show_speech
-from rhapsode.speech import Encoding, SpeechInfo, SpeechOptions
+from rhapsode.speech import Encoding, Pace, SpeechInfo, SpeechOptions
 
 STDOUT = "-"
 NICKNAMES = {
@@ -105,7 +105,7 @@ def run(client: Client, job: Job, console: Console) -> None:
     if job.out == STDOUT and sys.stdout.isatty():
         raise Usage("Sound is not for the terminal: send it to a program, as in --out - | aplay, or a file.")
     silent = _why_silent(job, console)
-    with client.synthesize(job.text, **job.options) as stream:
+    with client.synthesize(job.text, **_paced(job, silent)) as stream:
         with _sink(job, stream.info, silent) as sink:
             for chunk in stream:
                 sink.write(chunk.data)
@@ -113,6 +113,11 @@ def run(client: Client, job: Job, console: Console) -> None:
     if not stream.result.complete:
         reason = stream.result.finish_reason
         raise Wrong(f"Not the whole text was spoken: the server stopped with {reason}.", INCOMPLETE)
+
+
+def _paced(job: Job, silent: bool) -> SpeechOptions:
+    """Only who listens needs the sound no faster than it is heard."""
+    return SpeechOptions(pace=Pace.FASTEST) | job.options if job.out or silent else job.options
 
 
 def _why_silent(job: Job, console: Console) -> bool:

@@ -33,6 +33,14 @@ class Priority(StrEnum):
 
 
 @unique
+class Pace(StrEnum):
+    """How fast the sound may come: for somebody who listens, or as fast as it can be made."""
+
+    PLAYBACK = "playback"
+    FASTEST = "fastest"
+
+
+@unique
 class FinishReason(StrEnum):
     """Why an utterance ended; only STOP means that the whole text was spoken."""
 
@@ -76,6 +84,8 @@ class SpeechOptions(TypedDict, total=False):
     """Refuse at once where the first sound is expected to take longer than this many seconds."""
     request_id: str
     """A name of your own for logs and traces."""
+    pace: Pace | str
+    """How fast the sound may come; left out, some seconds before it can have been played."""
 
 
 @dataclass(frozen=True, slots=True)

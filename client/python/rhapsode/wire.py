@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from rhapsode import speech
 from rhapsode.errors import Facts, InvalidRequest
-from rhapsode.speech import AudioChunk, Encoding, FinishReason, Priority, SpeechInfo, SpeechOptions
+from rhapsode.speech import AudioChunk, Encoding, FinishReason, Pace, Priority, SpeechInfo, SpeechOptions
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
 ENCODINGS = {
@@ -28,6 +28,7 @@ PRIORITIES = {
     Priority.NORMAL: synthesis_pb2.PRIORITY_NORMAL,
     Priority.LOW: synthesis_pb2.PRIORITY_LOW,
 }
+PACES = {Pace.PLAYBACK: synthesis_pb2.PACE_PLAYBACK, Pace.FASTEST: synthesis_pb2.PACE_FASTEST}
 FINISHES = {
     synthesis_pb2.FINISH_REASON_STOP: FinishReason.STOP,
     synthesis_pb2.FINISH_REASON_LENGTH: FinishReason.LENGTH,
@@ -58,6 +59,8 @@ def request(text: str, options: SpeechOptions) -> synthesis_pb2.SynthesizeReques
     _set_format(message, given)
     if given.get("priority") is not None:
         message.priority = PRIORITIES[_choice(Priority, given["priority"], "priority")]
+    if given.get("pace") is not None:
+        message.pace = PACES[_choice(Pace, given["pace"], "pace")]
     if given.get("max_ttfa") is not None:
         message.max_ttfa.FromTimedelta(timedelta(seconds=given["max_ttfa"]))
     return message

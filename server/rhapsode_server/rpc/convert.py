@@ -66,14 +66,21 @@ def request(message: synthesis_pb2.SynthesizeRequest, request_id: str) -> Reques
     )
 
 
-def terms(message: synthesis_pb2.SynthesizeRequest, time_left: float | None) -> Terms:
-    """Until when the sound is of use. Raises InvalidRequest."""
-    if not message.HasField("max_ttfa"):
-        return Terms(time_left)
-    longest = seconds(message.max_ttfa)
-    if longest <= 0:
+def terms(
+    message: synthesis_pb2.SynthesizeRequest, time_left: float | None, received: float | None = None
+) -> Terms:
+    """Until when the sound is of use, and how fast it may come. Raises InvalidRequest."""
+    longest = seconds(message.max_ttfa) if message.HasField("max_ttfa") else None
+    if longest is not None and longest <= 0:
         raise InvalidRequest("max_ttfa", "max_ttfa must be longer than 0. Send such a duration, or none.")
-    return Terms(time_left, longest)
+    return Terms(time_left, longest, paced=paced(message.pace), received=received)
+
+
+def paced(number: int) -> bool:
+    """Whether the sound is for somebody who listens. Raises InvalidRequest for a number that is none."""
+    if number not in synthesis_pb2.Pace.values():
+        raise InvalidRequest("pace", f"Pace number {number} is not known here. Leave it out.")
+    return number != synthesis_pb2.PACE_FASTEST
 
 
 def audio_format(message: audio_pb2.AudioFormat) -> AudioFormat:

@@ -48,7 +48,7 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         with self._gate.enter() as synthesizer:
             call.adopt(request.request_id)
             asked = convert.request(request, call.request_id)
-            terms = convert.terms(request, context.time_remaining())
+            terms = convert.terms(request, context.time_remaining(), call.started)
             async with _at_most(self._longest), aclosing(synthesizer.synthesize(asked, terms)) as events:
                 async for event in events:
                     _note(call, asked, event)

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rhapsode.tts.v1 import session_pb2
 
@@ -188,7 +188,7 @@ class Session:
     def _update_session(self, update: session_pb2.UpdateConfig) -> None:
         if update.HasField("speed"):
             request = self._synthesizer.at_speed(self._defaults.request, update.speed)
-            self._defaults = Defaults(request, self._defaults.max_ahead, self._defaults.idle_timeout)
+            self._defaults = replace(self._defaults, request=request)
 
     def _about(self, kind: str, command: Command) -> None:
         """A command about one open context."""

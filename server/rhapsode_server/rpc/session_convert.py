@@ -39,6 +39,7 @@ class Defaults:
     request: Request
     max_ahead: float | None
     idle_timeout: float
+    paced: bool = True
 
 
 # ---- what the client says
@@ -59,7 +60,8 @@ def defaults(config: session_pb2.SessionConfig, limits: SessionLimits) -> Defaul
     )
     ahead = _at_most(config, "max_ahead", limits.max_ahead)
     idle = _at_most(config, "idle_timeout", limits.idle_timeout)
-    return Defaults(request, ahead, limits.idle_timeout if idle is None else idle)
+    paced = convert.paced(config.pace)
+    return Defaults(request, ahead if paced else None, limits.idle_timeout if idle is None else idle, paced)
 
 
 def start(wanted: session_pb2.StartContext, session: Defaults, request_id: str) -> tuple[Request, Terms]:
@@ -77,7 +79,7 @@ def start(wanted: session_pb2.StartContext, session: Defaults, request_id: str) 
         priority=convert.priority(wanted.priority) if wanted.priority else base.priority,
     )
     longest = _duration(wanted, "max_ttfa") if wanted.HasField("max_ttfa") else None
-    return request, Terms(None, longest, session.max_ahead)
+    return request, Terms(None, longest, session.max_ahead, session.paced)
 
 
 def _at_most(config: session_pb2.SessionConfig, field: str, most: float | None) -> float | None:

@@ -17,12 +17,16 @@ class Terms:
     """On what terms the caller still wants the sound.
 
     `time_left` is the time to the caller's deadline, `max_ttfa` the longest wait for the first sound
-    that is of use, `max_ahead` how much sound may run ahead of playback (None: no such limit).
+    that is of use, `max_ahead` how much sound may run ahead of playback (None: no such limit). Where nobody
+    listens as it comes (`paced` False) it may run ahead without limit. `received` is when the call began,
+    in the engine's clock (None: when the request did).
     """
 
     time_left: float | None = None
     max_ttfa: float | None = None
     max_ahead: float | None = None
+    paced: bool = True
+    received: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,13 +142,16 @@ class Synthesizer:
         _refuse_late(terms, estimate or 0.0)
 
     def _ahead_limit(self, request: Request, terms: Terms) -> float | None:
-        """No limit where a deadline would pass before the sound had been played to its end.
+        """No limit where nobody listens as it comes, or a deadline would pass before it had been played.
 
-        Some clients set a deadline for the whole stream, shorter than the sound is long; they are served
-        as fast as the model can instead of being cut off.
+        What waits for a slow reader is bounded all the same: no piece is begun before the one before it has
+        been read. Some clients set a deadline for the whole stream, shorter than the sound is long; they are
+        served as fast as the model can instead of being cut off.
         """
         wanted = [limit for limit in (self._manner.max_ahead, terms.max_ahead) if limit is not None]
         limit = min(wanted, default=None)
+        if not terms.paced:
+            return None
         if terms.time_left is None or limit is None:
             return limit
         longest = len(request.text) * _SLOWEST_CHARACTER / request.speed

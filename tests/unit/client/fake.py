@@ -54,7 +54,8 @@ def done(
     stages = {"queue": 2, "text": 4, "prefill": 8, "decode": 100, "vocode": 50, "encode": 1, "send": 3}
     durations = {name: Duration(nanos=ms * 1_000_000) for name, ms in stages.items()}
     timings = synthesis_pb2.Timings(first_audio=Duration(nanos=40_000_000), total=Duration(seconds=1))
-    timings.MergeFrom(synthesis_pb2.Timings(**durations))
+    for name, duration in durations.items():
+        getattr(timings, name).CopyFrom(duration)
     said = synthesis_pb2.SynthesisDone(finish_reason=reason, usage=usage, timings=timings)  # type: ignore[arg-type]
     return synthesis_pb2.SynthesizeResponse(done=said)
 

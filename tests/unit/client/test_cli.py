@@ -103,6 +103,7 @@ def test_format_wins_where_the_name_says_nothing(fake: Fake, target: str, tmp_pa
     out = tmp_path / "call.bin"
     assert run(target, "say", "Hello", "--format", "ulaw", "--out", str(out)).exit_code == 0
     assert fake.requests[0].audio_format.encoding == audio_pb2.AUDIO_ENCODING_MULAW
+    assert fake.requests[0].pace == synthesis_pb2.PACE_FASTEST
 
 
 def test_text_from_standard_input_and_sound_to_standard_output(fake: Fake, target: str) -> None:
@@ -125,12 +126,15 @@ def test_without_a_device_it_says_so_and_measures(target: str) -> None:
     assert "First sound after" in result.stderr
 
 
-def test_with_a_device_it_is_played(target: str, monkeypatch: pytest.MonkeyPatch, cards: list[Card]) -> None:
+def test_with_a_device_it_is_played(
+    fake: Fake, target: str, monkeypatch: pytest.MonkeyPatch, cards: list[Card]
+) -> None:
     monkeypatch.setattr(player, "find_device", FIND_DEVICE)
     monkeypatch.setattr("rhapsode.say.find_device", FIND_DEVICE)
     result = run(target, "say", "Hello")
     assert result.exit_code == 0, result.output
     assert "First sound after" in result.stderr
+    assert fake.requests[0].pace == synthesis_pb2.PACE_UNSPECIFIED
     assert cards[0].settings["samplerate"] == RATE
     assert cards[0].heard.lstrip(b"\0")[: len(SOUND) - 1] == SOUND[:-1]
 

@@ -89,6 +89,7 @@ def test_every_option_reaches_the_server(fake: Fake, target: str, asynchronous: 
         "priority": "low",
         "max_ttfa": 0.25,
         "request_id": "mine",
+        "pace": "fastest",
     }
     assert options.keys() == SpeechOptions.__annotations__.keys()
     hear(target, asynchronous, "Grüße, 世界 🎻", **options)
@@ -102,6 +103,7 @@ def test_every_option_reaches_the_server(fake: Fake, target: str, asynchronous: 
     assert (drawn.temperature, drawn.top_k, drawn.top_p, drawn.repetition_penalty) == (0.5, 7, 0.75, 1.5)
     assert sent.priority == synthesis_pb2.PRIORITY_LOW
     assert sent.max_ttfa.ToMilliseconds() == 250
+    assert sent.pace == synthesis_pb2.PACE_FASTEST
 
 
 def test_what_is_left_out_is_not_sent(fake: Fake, target: str, asynchronous: bool) -> None:
@@ -114,6 +116,7 @@ def test_what_is_left_out_is_not_sent(fake: Fake, target: str, asynchronous: boo
     [
         ({"format": "mp3"}, "format"),
         ({"priority": "urgent"}, "priority"),
+        ({"pace": "slow"}, "pace"),
         ({"sample_rate": -1}, "sample_rate_hz"),
         ({"top_k": -1}, "top_k"),
         ({"voice": "\udc80"}, "voice"),
@@ -393,6 +396,20 @@ async def test_save_async(target: str, tmp_path: Path) -> None:
         result = await client.synthesize("Hello").save(tmp_path / "a.pcm")
     assert result.complete
     assert (tmp_path / "a.pcm").read_bytes() == SOUND
+
+
+async def test_a_file_is_written_as_fast_as_its_sound_can_be_made(
+    fake: Fake, target: str, tmp_path: Path
+) -> None:
+    with rhapsode.Client(target) as client:
+        client.synthesize_to_file("Hello", tmp_path / "a.pcm", voice="ion")
+    async with rhapsode.AsyncClient(target) as other:
+        result = await other.synthesize_to_file("Hello", tmp_path / "b", pace="playback", format="pcm_s16le")
+    assert result.complete
+    assert ((tmp_path / "a.pcm").read_bytes(), (tmp_path / "b").read_bytes()) == (SOUND, SOUND)
+    first, second = fake.requests
+    assert (first.pace, second.pace) == (synthesis_pb2.PACE_FASTEST, synthesis_pb2.PACE_PLAYBACK)
+    assert (first.voice, first.audio_format.encoding) == ("ion", audio_pb2.AUDIO_ENCODING_PCM_S16LE)
 
 
 def test_voices(fake: Fake, target: str, asynchronous: bool) -> None:

@@ -64,6 +64,20 @@ def test_everything_that_is_set_arrives() -> None:
     assert convert.terms(message, 3.0) == Terms(3.0, 0.25)
 
 
+def test_the_pace_arrives_and_an_unknown_one_is_refused() -> None:
+    asked = {
+        number: convert.terms(synthesis_pb2.SynthesizeRequest(pace=number), None).paced  # type: ignore[arg-type]
+        for number in synthesis_pb2.Pace.values()
+    }
+    assert asked == {
+        synthesis_pb2.PACE_UNSPECIFIED: True,
+        synthesis_pb2.PACE_PLAYBACK: True,
+        synthesis_pb2.PACE_FASTEST: False,
+    }
+    with pytest.raises(InvalidRequest, match="Pace number 9"):
+        convert.terms(synthesis_pb2.SynthesizeRequest(pace=9), None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("number", audio_pb2.AudioEncoding.values())
 def test_every_encoding_of_the_wire_is_known(number: int) -> None:
     known = convert.audio_format(audio_pb2.AudioFormat(encoding=number)).encoding  # type: ignore[arg-type]

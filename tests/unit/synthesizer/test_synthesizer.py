@@ -227,6 +227,25 @@ async def test_nobody_is_paced_past_their_deadline(
     assert bench.engine.submitted[0]["ahead_limit"] == limit
 
 
+async def test_nobody_is_paced_who_does_not_listen(make_bench: MakeBench) -> None:
+    bench = make_bench(manner=Manner(max_ahead=3.0))
+    await bench.speak("one|two", terms=Terms(time_left=1000.0, max_ahead=1.0, paced=False))
+    assert [how["ahead_limit"] for how in bench.engine.submitted] == [None, None]
+
+
+async def test_without_a_pace_a_slow_reader_still_holds_little(bench: Bench) -> None:
+    """Who stops reading is not sent on: no piece is begun before the one before it has been read."""
+    terms = Terms(paced=False)
+    text = "|".join(["word " * 12] * 160)
+    async with aclosing(bench.synthesizer.synthesize(request(text), terms)) as events:
+        async for event in events:
+            if isinstance(event, Audio):
+                break
+        while bench.engine.load().running:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.001)
+        assert len(bench.engine.streams) == 1
+
+
 async def test_an_idle_server_refuses_nobody_for_being_slow(bench: Bench) -> None:
     await bench.speak("hello")
     heard = await bench.speak("hello", terms=Terms(time_left=30.0, max_ttfa=1e-6))

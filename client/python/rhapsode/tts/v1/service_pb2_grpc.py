@@ -60,7 +60,7 @@ class SpeechSynthesisServiceServicer(object):
 
     def Synthesize(self, request, context):
         """Speaks one text. Sound is sent as it is made, at most the server's look-ahead before it can have
-        been played. Cancelling the call frees the server at once.
+        been played, or as fast as it can be made where the request asks for that. Cancelling the call frees the server at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

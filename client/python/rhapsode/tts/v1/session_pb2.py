@@ -28,49 +28,49 @@ from rhapsode.tts.v1 import audio_pb2 as rhapsode_dot_tts_dot_v1_dot_audio__pb2
 from rhapsode.tts.v1 import synthesis_pb2 as rhapsode_dot_tts_dot_v1_dot_synthesis__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drhapsode/tts/v1/session.proto\x12\x0frhapsode.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1brhapsode/tts/v1/audio.proto\x1a\x1frhapsode/tts/v1/synthesis.proto\"\xf9\x03\n\x17StreamSynthesizeRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\x38\n\x0esession_config\x18\x02 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SessionConfigH\x00\x12\x36\n\rstart_context\x18\x03 \x01(\x0b\x32\x1d.rhapsode.tts.v1.StartContextH\x00\x12*\n\x04text\x18\x04 \x01(\x0b\x32\x1a.rhapsode.tts.v1.TextInputH\x00\x12\'\n\x05\x66lush\x18\x05 \x01(\x0b\x32\x16.rhapsode.tts.v1.FlushH\x00\x12\x32\n\x0b\x65nd_context\x18\x06 \x01(\x0b\x32\x1b.rhapsode.tts.v1.EndContextH\x00\x12)\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x17.rhapsode.tts.v1.CancelH\x00\x12:\n\x0fplayback_report\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.PlaybackReportH\x00\x12\x36\n\rupdate_config\x18\t \x01(\x0b\x32\x1d.rhapsode.tts.v1.UpdateConfigH\x00\x12%\n\x04ping\x18\n \x01(\x0b\x32\x15.rhapsode.tts.v1.PingH\x00\x42\t\n\x07\x63ommand\"\xc7\x02\n\rSessionConfig\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12,\n\tmax_ahead\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x02\n\x0cStartContext\x12\r\n\x05voice\x18\x02 \x01(\t\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12+\n\x08max_ttfa\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x0b \x01(\tB\x07\n\x05_seed\"\x19\n\tTextInput\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x19\n\x05\x46lush\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\t\"\x0c\n\nEndContext\"G\n\x06\x43\x61ncel\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x1c\n\x0fplayback_offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_playback_offset\"R\n\x0ePlaybackReport\x12\x16\n\x0eplayed_samples\x18\x01 \x01(\x04\x12\x18\n\x10\x62uffered_samples\x18\x02 \x01(\x04\x12\x0e\n\x06paused\x18\x03 \x01(\x08\",\n\x0cUpdateConfig\x12\x12\n\x05speed\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_speed\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\xc2\x04\n\x18StreamSynthesizeResponse\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12:\n\x0fsession_started\x18\x02 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SessionStartedH\x00\x12<\n\x0f\x63ontext_started\x18\x03 \x01(\x0b\x32!.rhapsode.tts.v1.SynthesisStartedH\x00\x12,\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1b.rhapsode.tts.v1.AudioChunkH\x00\x12\x30\n\nflush_done\x18\x05 \x01(\x0b\x32\x1a.rhapsode.tts.v1.FlushDoneH\x00\x12\x36\n\x0c\x63ontext_done\x18\x06 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SynthesisDoneH\x00\x12>\n\x11\x63ontext_cancelled\x18\x07 \x01(\x0b\x32!.rhapsode.tts.v1.ContextCancelledH\x00\x12+\n\x07warning\x18\x08 \x01(\x0b\x32\x18.rhapsode.tts.v1.WarningH\x00\x12+\n\rcontext_error\x18\t \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12%\n\x04pong\x18\n \x01(\x0b\x32\x15.rhapsode.tts.v1.PongH\x00\x12\x36\n\rserver_notice\x18\x0b \x01(\x0b\x32\x1d.rhapsode.tts.v1.ServerNoticeH\x00\x42\x07\n\x05\x65vent\"~\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12.\n\x06limits\x18\x04 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SessionLimits\"\xa4\x01\n\rSessionLimits\x12\x14\n\x0cmax_contexts\x18\x01 \x01(\r\x12\x1e\n\x16max_context_characters\x18\x02 \x01(\r\x12,\n\tmax_ahead\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\tFlushDone\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\t\x12\x12\n\nend_sample\x18\x02 \x01(\x04\"\xba\x01\n\x10\x43ontextCancelled\x12\x13\n\x0btext_spoken\x18\x01 \x01(\t\x12\x16\n\x0etext_remaining\x18\x02 \x01(\t\x12\x13\n\x0b\x63har_offset\x18\x03 \x01(\r\x12\x12\n\nend_sample\x18\x04 \x01(\x04\x12%\n\x05usage\x18\x05 \x01(\x0b\x32\x16.rhapsode.tts.v1.Usage\x12)\n\x07timings\x18\x06 \x01(\x0b\x32\x18.rhapsode.tts.v1.Timings\"*\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"~\n\x0cServerNotice\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.rhapsode.tts.v1.ServerNoticeKind\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x03 \x01(\t*W\n\x10ServerNoticeKind\x12\"\n\x1eSERVER_NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSERVER_NOTICE_KIND_DRAINING\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drhapsode/tts/v1/session.proto\x12\x0frhapsode.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1brhapsode/tts/v1/audio.proto\x1a\x1frhapsode/tts/v1/synthesis.proto\"\xf9\x03\n\x17StreamSynthesizeRequest\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12\x38\n\x0esession_config\x18\x02 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SessionConfigH\x00\x12\x36\n\rstart_context\x18\x03 \x01(\x0b\x32\x1d.rhapsode.tts.v1.StartContextH\x00\x12*\n\x04text\x18\x04 \x01(\x0b\x32\x1a.rhapsode.tts.v1.TextInputH\x00\x12\'\n\x05\x66lush\x18\x05 \x01(\x0b\x32\x16.rhapsode.tts.v1.FlushH\x00\x12\x32\n\x0b\x65nd_context\x18\x06 \x01(\x0b\x32\x1b.rhapsode.tts.v1.EndContextH\x00\x12)\n\x06\x63\x61ncel\x18\x07 \x01(\x0b\x32\x17.rhapsode.tts.v1.CancelH\x00\x12:\n\x0fplayback_report\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.PlaybackReportH\x00\x12\x36\n\rupdate_config\x18\t \x01(\x0b\x32\x1d.rhapsode.tts.v1.UpdateConfigH\x00\x12%\n\x04ping\x18\n \x01(\x0b\x32\x15.rhapsode.tts.v1.PingH\x00\x42\t\n\x07\x63ommand\"\xec\x02\n\rSessionConfig\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12,\n\tmax_ahead\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12#\n\x04pace\x18\x0e \x01(\x0e\x32\x15.rhapsode.tts.v1.Pace\"\x90\x02\n\x0cStartContext\x12\r\n\x05voice\x18\x02 \x01(\t\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12+\n\x08max_ttfa\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x0b \x01(\tB\x07\n\x05_seed\"\x19\n\tTextInput\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x19\n\x05\x46lush\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\t\"\x0c\n\nEndContext\"G\n\x06\x43\x61ncel\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x1c\n\x0fplayback_offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x12\n\x10_playback_offset\"R\n\x0ePlaybackReport\x12\x16\n\x0eplayed_samples\x18\x01 \x01(\x04\x12\x18\n\x10\x62uffered_samples\x18\x02 \x01(\x04\x12\x0e\n\x06paused\x18\x03 \x01(\x08\",\n\x0cUpdateConfig\x12\x12\n\x05speed\x18\x04 \x01(\x02H\x00\x88\x01\x01\x42\x08\n\x06_speed\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\xc2\x04\n\x18StreamSynthesizeResponse\x12\x12\n\ncontext_id\x18\x01 \x01(\t\x12:\n\x0fsession_started\x18\x02 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SessionStartedH\x00\x12<\n\x0f\x63ontext_started\x18\x03 \x01(\x0b\x32!.rhapsode.tts.v1.SynthesisStartedH\x00\x12,\n\x05\x61udio\x18\x04 \x01(\x0b\x32\x1b.rhapsode.tts.v1.AudioChunkH\x00\x12\x30\n\nflush_done\x18\x05 \x01(\x0b\x32\x1a.rhapsode.tts.v1.FlushDoneH\x00\x12\x36\n\x0c\x63ontext_done\x18\x06 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SynthesisDoneH\x00\x12>\n\x11\x63ontext_cancelled\x18\x07 \x01(\x0b\x32!.rhapsode.tts.v1.ContextCancelledH\x00\x12+\n\x07warning\x18\x08 \x01(\x0b\x32\x18.rhapsode.tts.v1.WarningH\x00\x12+\n\rcontext_error\x18\t \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12%\n\x04pong\x18\n \x01(\x0b\x32\x15.rhapsode.tts.v1.PongH\x00\x12\x36\n\rserver_notice\x18\x0b \x01(\x0b\x32\x1d.rhapsode.tts.v1.ServerNoticeH\x00\x42\x07\n\x05\x65vent\"~\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0eserver_version\x18\x02 \x01(\t\x12\x10\n\x08trace_id\x18\x03 \x01(\t\x12.\n\x06limits\x18\x04 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SessionLimits\"\xa4\x01\n\rSessionLimits\x12\x14\n\x0cmax_contexts\x18\x01 \x01(\r\x12\x1e\n\x16max_context_characters\x18\x02 \x01(\r\x12,\n\tmax_ahead\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cidle_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"1\n\tFlushDone\x12\x10\n\x08\x66lush_id\x18\x01 \x01(\t\x12\x12\n\nend_sample\x18\x02 \x01(\x04\"\xba\x01\n\x10\x43ontextCancelled\x12\x13\n\x0btext_spoken\x18\x01 \x01(\t\x12\x16\n\x0etext_remaining\x18\x02 \x01(\t\x12\x13\n\x0b\x63har_offset\x18\x03 \x01(\r\x12\x12\n\nend_sample\x18\x04 \x01(\x04\x12%\n\x05usage\x18\x05 \x01(\x0b\x32\x16.rhapsode.tts.v1.Usage\x12)\n\x07timings\x18\x06 \x01(\x0b\x32\x18.rhapsode.tts.v1.Timings\"*\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"~\n\x0cServerNotice\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.rhapsode.tts.v1.ServerNoticeKind\x12,\n\ttime_left\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x03 \x01(\t*W\n\x10ServerNoticeKind\x12\"\n\x1eSERVER_NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSERVER_NOTICE_KIND_DRAINING\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rhapsode.tts.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVERNOTICEKIND']._serialized_start=2887
-  _globals['_SERVERNOTICEKIND']._serialized_end=2974
+  _globals['_SERVERNOTICEKIND']._serialized_start=2924
+  _globals['_SERVERNOTICEKIND']._serialized_end=3011
   _globals['_STREAMSYNTHESIZEREQUEST']._serialized_start=170
   _globals['_STREAMSYNTHESIZEREQUEST']._serialized_end=675
   _globals['_SESSIONCONFIG']._serialized_start=678
-  _globals['_SESSIONCONFIG']._serialized_end=1005
-  _globals['_STARTCONTEXT']._serialized_start=1008
-  _globals['_STARTCONTEXT']._serialized_end=1280
-  _globals['_TEXTINPUT']._serialized_start=1282
-  _globals['_TEXTINPUT']._serialized_end=1307
-  _globals['_FLUSH']._serialized_start=1309
-  _globals['_FLUSH']._serialized_end=1334
-  _globals['_ENDCONTEXT']._serialized_start=1336
-  _globals['_ENDCONTEXT']._serialized_end=1348
-  _globals['_CANCEL']._serialized_start=1350
-  _globals['_CANCEL']._serialized_end=1421
-  _globals['_PLAYBACKREPORT']._serialized_start=1423
-  _globals['_PLAYBACKREPORT']._serialized_end=1505
-  _globals['_UPDATECONFIG']._serialized_start=1507
-  _globals['_UPDATECONFIG']._serialized_end=1551
-  _globals['_PING']._serialized_start=1553
-  _globals['_PING']._serialized_end=1574
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1577
-  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=2155
-  _globals['_SESSIONSTARTED']._serialized_start=2157
-  _globals['_SESSIONSTARTED']._serialized_end=2283
-  _globals['_SESSIONLIMITS']._serialized_start=2286
-  _globals['_SESSIONLIMITS']._serialized_end=2450
-  _globals['_FLUSHDONE']._serialized_start=2452
-  _globals['_FLUSHDONE']._serialized_end=2501
-  _globals['_CONTEXTCANCELLED']._serialized_start=2504
-  _globals['_CONTEXTCANCELLED']._serialized_end=2690
-  _globals['_WARNING']._serialized_start=2692
-  _globals['_WARNING']._serialized_end=2734
-  _globals['_PONG']._serialized_start=2736
-  _globals['_PONG']._serialized_end=2757
-  _globals['_SERVERNOTICE']._serialized_start=2759
-  _globals['_SERVERNOTICE']._serialized_end=2885
+  _globals['_SESSIONCONFIG']._serialized_end=1042
+  _globals['_STARTCONTEXT']._serialized_start=1045
+  _globals['_STARTCONTEXT']._serialized_end=1317
+  _globals['_TEXTINPUT']._serialized_start=1319
+  _globals['_TEXTINPUT']._serialized_end=1344
+  _globals['_FLUSH']._serialized_start=1346
+  _globals['_FLUSH']._serialized_end=1371
+  _globals['_ENDCONTEXT']._serialized_start=1373
+  _globals['_ENDCONTEXT']._serialized_end=1385
+  _globals['_CANCEL']._serialized_start=1387
+  _globals['_CANCEL']._serialized_end=1458
+  _globals['_PLAYBACKREPORT']._serialized_start=1460
+  _globals['_PLAYBACKREPORT']._serialized_end=1542
+  _globals['_UPDATECONFIG']._serialized_start=1544
+  _globals['_UPDATECONFIG']._serialized_end=1588
+  _globals['_PING']._serialized_start=1590
+  _globals['_PING']._serialized_end=1611
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_start=1614
+  _globals['_STREAMSYNTHESIZERESPONSE']._serialized_end=2192
+  _globals['_SESSIONSTARTED']._serialized_start=2194
+  _globals['_SESSIONSTARTED']._serialized_end=2320
+  _globals['_SESSIONLIMITS']._serialized_start=2323
+  _globals['_SESSIONLIMITS']._serialized_end=2487
+  _globals['_FLUSHDONE']._serialized_start=2489
+  _globals['_FLUSHDONE']._serialized_end=2538
+  _globals['_CONTEXTCANCELLED']._serialized_start=2541
+  _globals['_CONTEXTCANCELLED']._serialized_end=2727
+  _globals['_WARNING']._serialized_start=2729
+  _globals['_WARNING']._serialized_end=2771
+  _globals['_PONG']._serialized_start=2773
+  _globals['_PONG']._serialized_end=2794
+  _globals['_SERVERNOTICE']._serialized_start=2796
+  _globals['_SERVERNOTICE']._serialized_end=2922
 # @@protoc_insertion_point(module_scope)

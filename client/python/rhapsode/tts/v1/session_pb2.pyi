@@ -44,7 +44,7 @@ class StreamSynthesizeRequest(_message.Message):
     def __init__(self, context_id: _Optional[str] = ..., session_config: _Optional[_Union[SessionConfig, _Mapping]] = ..., start_context: _Optional[_Union[StartContext, _Mapping]] = ..., text: _Optional[_Union[TextInput, _Mapping]] = ..., flush: _Optional[_Union[Flush, _Mapping]] = ..., end_context: _Optional[_Union[EndContext, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., playback_report: _Optional[_Union[PlaybackReport, _Mapping]] = ..., update_config: _Optional[_Union[UpdateConfig, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ...) -> None: ...
 
 class SessionConfig(_message.Message):
-    __slots__ = ("voice", "audio_format", "speed", "language", "instruction", "sampling", "priority", "max_ahead", "idle_timeout")
+    __slots__ = ("voice", "audio_format", "speed", "language", "instruction", "sampling", "priority", "max_ahead", "idle_timeout", "pace")
     VOICE_FIELD_NUMBER: _ClassVar[int]
     AUDIO_FORMAT_FIELD_NUMBER: _ClassVar[int]
     SPEED_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class SessionConfig(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     MAX_AHEAD_FIELD_NUMBER: _ClassVar[int]
     IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
     voice: str
     audio_format: _audio_pb2.AudioFormat
     speed: float
@@ -63,7 +64,8 @@ class SessionConfig(_message.Message):
     priority: _synthesis_pb2.Priority
     max_ahead: _duration_pb2.Duration
     idle_timeout: _duration_pb2.Duration
-    def __init__(self, voice: _Optional[str] = ..., audio_format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., speed: _Optional[float] = ..., language: _Optional[str] = ..., instruction: _Optional[str] = ..., sampling: _Optional[_Union[_synthesis_pb2.SamplingParams, _Mapping]] = ..., priority: _Optional[_Union[_synthesis_pb2.Priority, str]] = ..., max_ahead: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    pace: _synthesis_pb2.Pace
+    def __init__(self, voice: _Optional[str] = ..., audio_format: _Optional[_Union[_audio_pb2.AudioFormat, _Mapping]] = ..., speed: _Optional[float] = ..., language: _Optional[str] = ..., instruction: _Optional[str] = ..., sampling: _Optional[_Union[_synthesis_pb2.SamplingParams, _Mapping]] = ..., priority: _Optional[_Union[_synthesis_pb2.Priority, str]] = ..., max_ahead: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pace: _Optional[_Union[_synthesis_pb2.Pace, str]] = ...) -> None: ...
 
 class StartContext(_message.Message):
     __slots__ = ("voice", "speed", "seed", "language", "instruction", "sampling", "priority", "max_ttfa", "request_id")

@@ -26,29 +26,35 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from rhapsode.tts.v1 import audio_pb2 as rhapsode_dot_tts_dot_v1_dot_audio__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frhapsode/tts/v1/synthesis.proto\x12\x0frhapsode.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1brhapsode/tts/v1/audio.proto\"\xae\x01\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x04 \x01(\x02H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penalty\"\xd7\x02\n\x11SynthesizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12+\n\x08max_ttfa\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x0b \x01(\tB\x07\n\x05_seed\"\xb1\x01\n\x12SynthesizeResponse\x12\x34\n\x07started\x18\x01 \x01(\x0b\x32!.rhapsode.tts.v1.SynthesisStartedH\x00\x12,\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1b.rhapsode.tts.v1.AudioChunkH\x00\x12.\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\x81\x02\n\x10SynthesisStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x05 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12-\n\nqueue_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x65stimated_first_audio\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x01\n\rSynthesisDone\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.rhapsode.tts.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.rhapsode.tts.v1.Usage\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.rhapsode.tts.v1.Timings\"a\n\x05Usage\x12\x12\n\ncharacters\x18\x01 \x01(\x04\x12\x19\n\x11\x64\x65livered_samples\x18\x02 \x01(\x04\x12\x19\n\x11generated_samples\x18\x03 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x04\"\x8c\x03\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06vocode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04send\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_audio\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03*\xcc\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x19\n\x15\x46INISH_REASON_RUNAWAY\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1frhapsode/tts/v1/synthesis.proto\x12\x0frhapsode.tts.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1brhapsode/tts/v1/audio.proto\"\xae\x01\n\x0eSamplingParams\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x04 \x01(\x02H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x15\n\x13_repetition_penalty\"\xfc\x02\n\x11SynthesizeRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x03 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\r\n\x05speed\x18\x04 \x01(\x02\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x13\n\x0binstruction\x18\x07 \x01(\t\x12\x31\n\x08sampling\x18\x08 \x01(\x0b\x32\x1f.rhapsode.tts.v1.SamplingParams\x12+\n\x08priority\x18\t \x01(\x0e\x32\x19.rhapsode.tts.v1.Priority\x12+\n\x08max_ttfa\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12#\n\x04pace\x18\x0e \x01(\x0e\x32\x15.rhapsode.tts.v1.PaceB\x07\n\x05_seed\"\xb1\x01\n\x12SynthesizeResponse\x12\x34\n\x07started\x18\x01 \x01(\x0b\x32!.rhapsode.tts.v1.SynthesisStartedH\x00\x12,\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1b.rhapsode.tts.v1.AudioChunkH\x00\x12.\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1e.rhapsode.tts.v1.SynthesisDoneH\x00\x42\x07\n\x05\x65vent\"\x81\x02\n\x10SynthesisStarted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08trace_id\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x32\n\x0c\x61udio_format\x18\x05 \x01(\x0b\x32\x1c.rhapsode.tts.v1.AudioFormat\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12-\n\nqueue_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x15\x65stimated_first_audio\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x97\x01\n\rSynthesisDone\x12\x34\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1d.rhapsode.tts.v1.FinishReason\x12%\n\x05usage\x18\x02 \x01(\x0b\x32\x16.rhapsode.tts.v1.Usage\x12)\n\x07timings\x18\x03 \x01(\x0b\x32\x18.rhapsode.tts.v1.Timings\"a\n\x05Usage\x12\x12\n\ncharacters\x18\x01 \x01(\x04\x12\x19\n\x11\x64\x65livered_samples\x18\x02 \x01(\x04\x12\x19\n\x11generated_samples\x18\x03 \x01(\x04\x12\x0e\n\x06\x66rames\x18\x04 \x01(\x04\"\xb8\x03\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04text\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07prefill\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06vocode\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04send\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_audio\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06stages\x18\n \x03(\x0b\x32\x1a.rhapsode.tts.v1.StageTime\"\xbc\x01\n\tStageTime\x12%\n\x05stage\x18\x01 \x01(\x0e\x32\x16.rhapsode.tts.v1.Stage\x12\r\n\x05piece\x18\x02 \x01(\r\x12(\n\x05start\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x04\x62usy\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n\rPRIORITY_HIGH\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x10\n\x0cPRIORITY_LOW\x10\x03*A\n\x04Pace\x12\x14\n\x10PACE_UNSPECIFIED\x10\x00\x12\x11\n\rPACE_PLAYBACK\x10\x01\x12\x10\n\x0cPACE_FASTEST\x10\x02*\xcc\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x12\x19\n\x15\x46INISH_REASON_RUNAWAY\x10\x05\x12\x17\n\x13\x46INISH_REASON_ERROR\x10\x06*\xb0\x01\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x11\n\rSTAGE_RECEIVE\x10\x01\x12\x13\n\x0fSTAGE_NORMALIZE\x10\x02\x12\x0f\n\x0bSTAGE_QUEUE\x10\x03\x12\x11\n\rSTAGE_PREFILL\x10\x04\x12\x10\n\x0cSTAGE_DECODE\x10\x05\x12\x10\n\x0cSTAGE_VOCODE\x10\x06\x12\x10\n\x0cSTAGE_ENCODE\x10\x07\x12\x0e\n\nSTAGE_SEND\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rhapsode.tts.v1.synthesis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1728
-  _globals['_PRIORITY']._serialized_end=1822
-  _globals['_FINISHREASON']._serialized_start=1825
-  _globals['_FINISHREASON']._serialized_end=2029
+  _globals['_PRIORITY']._serialized_start=2000
+  _globals['_PRIORITY']._serialized_end=2094
+  _globals['_PACE']._serialized_start=2096
+  _globals['_PACE']._serialized_end=2161
+  _globals['_FINISHREASON']._serialized_start=2164
+  _globals['_FINISHREASON']._serialized_end=2368
+  _globals['_STAGE']._serialized_start=2371
+  _globals['_STAGE']._serialized_end=2547
   _globals['_SAMPLINGPARAMS']._serialized_start=114
   _globals['_SAMPLINGPARAMS']._serialized_end=288
   _globals['_SYNTHESIZEREQUEST']._serialized_start=291
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=634
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=637
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=814
-  _globals['_SYNTHESISSTARTED']._serialized_start=817
-  _globals['_SYNTHESISSTARTED']._serialized_end=1074
-  _globals['_SYNTHESISDONE']._serialized_start=1077
-  _globals['_SYNTHESISDONE']._serialized_end=1228
-  _globals['_USAGE']._serialized_start=1230
-  _globals['_USAGE']._serialized_end=1327
-  _globals['_TIMINGS']._serialized_start=1330
-  _globals['_TIMINGS']._serialized_end=1726
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=671
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=674
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=851
+  _globals['_SYNTHESISSTARTED']._serialized_start=854
+  _globals['_SYNTHESISSTARTED']._serialized_end=1111
+  _globals['_SYNTHESISDONE']._serialized_start=1114
+  _globals['_SYNTHESISDONE']._serialized_end=1265
+  _globals['_USAGE']._serialized_start=1267
+  _globals['_USAGE']._serialized_end=1364
+  _globals['_TIMINGS']._serialized_start=1367
+  _globals['_TIMINGS']._serialized_end=1807
+  _globals['_STAGETIME']._serialized_start=1810
+  _globals['_STAGETIME']._serialized_end=1998
 # @@protoc_insertion_point(module_scope)
