@@ -40,8 +40,7 @@ def kept_by_definition(logits: list[float], temperature: float, top_k: int, top_
 )
 def test_warping(logits: list[float], temperature: float, top_k: int, top_p: float) -> None:
     scores = torch.tensor([logits])
-    limit = min(top_k, len(logits)) if top_k else len(logits)
-    got = warp(scores, torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]), limit)[0]
+    got = warp(scores, torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]))[0]
     exact = kept_by_definition(scores[0].tolist(), temperature, top_k, top_p)
     kept = set(torch.nonzero(got > NEVER).flatten().tolist())
     # Rounding may move a token that lies on the very edge, and tokens of equal score stay together.
@@ -51,18 +50,50 @@ def test_warping(logits: list[float], temperature: float, top_k: int, top_p: flo
     assert torch.equal(got[list(exact & kept)], (scores[0] / temperature)[list(exact & kept)])
 
 
-@given(logits=LOGITS, top_k=st.integers(1, 10), extra=st.integers(0, 20))
-def test_looking_at_more_than_is_needed_changes_nothing(logits: list[float], top_k: int, extra: int) -> None:
-    scores, k = torch.tensor([logits]), torch.tensor([top_k])
-    one, p = torch.ones(1), torch.tensor([0.9])
+TIED = st.lists(st.sampled_from([-2.0, -0.0, 0.0, 0.5, 3.0]), min_size=2, max_size=30)
+
+
+@given(
+    logits=st.one_of(LOGITS, TIED),
+    temperature=st.sampled_from([0.0, 0.7, 1.0]),
+    top_k=st.integers(1, 10),
+    top_p=st.sampled_from([0.3, 0.9, 1.0]),
+    extra=st.integers(0, 20),
+    noise=st.integers(0, 2**23 - 1),
+)
+def test_looking_at_more_than_is_needed_changes_nothing(
+    logits: list[float], temperature: float, top_k: int, top_p: float, extra: int, noise: int
+) -> None:
+    """`limit` is what the neighbours in a batch ask for."""
+    scores, number = torch.tensor([logits]), torch.tensor([(noise + 0.5) * 2.0**-23])
+    choice = Choice.of(torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]))
     need = min(top_k, len(logits))
     more = min(need + extra, len(logits))
-    assert torch.equal(warp(scores, one, k, p, need), warp(scores, one, k, p, more))
+    assert torch.equal(pick(scores, choice, number, need), pick(scores, choice, number, more))
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4])
+def test_of_equal_scores_the_lower_tokens_stay(limit: int) -> None:
+    scores = torch.tensor([[0.0, 0.0, 0.0, 3.0]] * 100)
+    rows = Choice.of(torch.ones(100), torch.full((100,), 2), torch.ones(100))
+    numbers = (torch.arange(100) + 0.5) / 100
+    picked = pick(scores, rows, numbers, limit)
+    assert set(picked.tolist()) == {0, 3}
+    share = 1 / (1 + math.exp(-3.0))
+    assert abs(int((picked == 3).sum()) / 100 - share) <= 0.01
+
+
+def test_equal_scores_are_laid_out_in_order() -> None:
+    """Both zeros are equal; a greedy row takes the first of the best."""
+    scores = torch.tensor([[0.0, -0.0, -1.0, 0.0]] * 4)
+    rows = Choice.of(torch.tensor([1.0, 1.0, 1.0, 0.0]), torch.full((4,), 3), torch.ones(4))
+    numbers = torch.tensor([0.1, 0.5, 0.9, 0.9])
+    assert pick(scores, rows, numbers, 4).tolist() == [0, 1, 3, 0]
 
 
 def test_everything_off_leaves_the_scores() -> None:
     scores = torch.randn(3, 17, generator=torch.Generator().manual_seed(0))
-    off = warp(scores, torch.ones(3), torch.zeros(3, dtype=torch.int64), torch.ones(3), 17)
+    off = warp(scores, torch.ones(3), torch.zeros(3, dtype=torch.int64), torch.ones(3))
     assert torch.equal(off, scores)
 
 
@@ -100,7 +131,7 @@ def test_tokens_are_drawn_from_what_warping_leaves(temperature: float, top_k: in
     scores = 3 * torch.randn(60, generator=generator)
     limit, count = top_k or 60, 40_000
     settings = (torch.tensor([temperature]), torch.tensor([top_k]), torch.tensor([top_p]))
-    left = warp(scores[None], *settings, limit)
+    left = warp(scores[None], *settings)
     wanted = left[0].softmax(0) if temperature else (scores == scores.max()).float()
     numbers = uniform(torch.zeros(count, dtype=torch.int64), torch.arange(count), 3)
     rows = Choice.of(*(value.expand(count) for value in settings))

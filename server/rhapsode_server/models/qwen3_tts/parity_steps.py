@@ -149,8 +149,8 @@ def scores(acoustic: QwenAcoustic, prompt: QwenPrompt, logits: Tensor, drawn: Te
 
 
 def _warped(raw: Tensor, generation: Mapping[str, Any], prefix: str) -> Tensor:
-    rows, vocab = raw.shape
+    rows = len(raw)
     temperature = torch.full((rows,), float(generation[f"{prefix}temperature"]))
     top_k = torch.full((rows,), int(generation[f"{prefix}top_k"] or 0))
     top_p = torch.full((rows,), float(generation[f"{prefix}top_p"]))
-    return warp(raw, temperature, top_k, top_p, vocab)
+    return warp(raw, temperature, top_k, top_p)
