@@ -28,14 +28,21 @@ LOG = Path("build", "speak-server.log")
 TELLERS = (" rhapsode_server.main: ", " rhapsode_server.loading: ")
 """The loggers that tell of the start."""
 START_SECONDS = 600.0
+USAGE = 2
 STOP_SECONDS = 20.0
+ABOUT_THE_SERVER = (1, 3)
+"""Exit codes of the client whose cause may stand in the server's log."""
 PLAYERS = (("pw-play",), ("paplay",), ("aplay", "-q"), ("afplay",))
 
 console = Console(stderr=True)
 
 
 class SpeakFailed(Exception):
-    """Ends the script; the message says what to do."""
+    """Ends the script; the message says what to do, "" where the client has said it already."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def free_port() -> int:
@@ -112,8 +119,11 @@ def wait_ready(server: subprocess.Popen[bytes], port: int) -> float:
 def say(port: int, text: str, out: Path) -> None:
     """The real client, with its own output on our terminal."""
     command = [str(COMMAND), "say", "--server", f"127.0.0.1:{port}", "--out", str(out), "--", text]
-    if subprocess.run(command, check=False).returncode:  # noqa: S603
-        raise SpeakFailed(f"The client failed; the server said:\n{log_tail()}")
+    code = subprocess.run(command, check=False).returncode  # noqa: S603
+    if code in ABOUT_THE_SERVER:
+        raise SpeakFailed(f"The client failed; the server said:\n{log_tail()}", code)
+    if code:
+        raise SpeakFailed("", code)
 
 
 def has_sound_device() -> bool:
@@ -149,11 +159,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("speech.wav"), help="the WAV file to write")
     parser.add_argument("text", nargs="?", default="Hello!", help="what to say")
     chosen = parser.parse_args()
+    if not chosen.text.strip():
+        console.print('There is nothing to say. Give a text: make speak TEXT="Hello!"', style="red")
+        return USAGE
     try:
         speak(chosen.model, chosen.text, chosen.out)
     except SpeakFailed as problem:
-        console.print(str(problem), style="red", markup=False)
-        return 1
+        if str(problem):
+            console.print(str(problem), style="red", markup=False)
+        return problem.code
     return 0
 
 

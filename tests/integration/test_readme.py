@@ -123,6 +123,16 @@ def test_make_speak_goes_from_a_sentence_to_a_file(tool: Callable[[str], str]) -
     assert_is_speech(out, 1.0)
 
 
+def test_speak_without_a_text_says_only_what_to_do(server: str, tmp_path: Path) -> None:
+    ran = run(sys.executable, str(ROOT / "scripts" / "speak.py"), "--", " ", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr == 'There is nothing to say. Give a text: make speak TEXT="Hello!"\n'
+    speak = script("speak")
+    with pytest.raises(speak.SpeakFailed) as refused:
+        speak.say(int(server.rpartition(":")[2]), "!!!", tmp_path / "a.wav")
+    assert (str(refused.value), refused.value.code) == ("", 2)
+
+
 def test_speak_says_why_a_server_does_not_start(tmp_path: Path) -> None:
     ran = run(sys.executable, str(ROOT / "scripts" / "speak.py"), "--model", "no-such-model", cwd=tmp_path)
     assert ran.returncode == 1

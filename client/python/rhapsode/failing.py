@@ -10,6 +10,7 @@ What must not live here: deciding that something is wrong.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,19 @@ USAGE = 2
 UNREACHABLE = 3
 FULL = 4
 INTERRUPTED = 130
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+ADVICE = {
+    errno.ENOENT: "See whether the name is right and its folder is there.",
+    errno.ENOTDIR: "A part of that path is a file where a folder should be. See whether the name is right.",
+    errno.EISDIR: "Name a file in it.",
+    errno.EACCES: "Choose another place, or ask its owner for the right.",
+    errno.EPERM: "Choose another place, or ask its owner for the right.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ENOSPC: "Free some space, or choose another place.",
+    errno.EDQUOT: "Free some space, or choose another place.",
+}
 
 
 class Wrong(Exception):
@@ -59,7 +73,13 @@ def told() -> Iterator[None]:
     except NoSoundDevice as error:
         _end(str(error), FAILED)
     except OSError as error:
-        _end(f"{error.filename}: {error.strerror}." if error.filename else str(error), FAILED)
+        _end(_of_a_file(error), FAILED if error.errno in FULL_DISK else USAGE)
+
+
+def _of_a_file(error: OSError) -> str:
+    """What is wrong with which file, and what to do."""
+    what = f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
+    return f"{what} {ADVICE.get(error.errno or 0, 'See whether it can be read or written.')}"
 
 
 def _code(error: Exception) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -92,7 +94,7 @@ class AudioFile:
 
     Until then it is called `<name>.part`, and it is removed where something goes wrong. What is no
     plain file (a device, a pipe) is written to directly. Raises ValueError where the name promises another
-    encoding than `encoding`, OSError where it cannot be written.
+    encoding than `encoding`, OSError with the name that was given where it cannot be written.
     """
 
     def __init__(self, path: str | PathLike[str], encoding: Encoding, sample_rate: int) -> None:
@@ -107,23 +109,39 @@ class AudioFile:
         self._written = self.path if direct else self.path.with_name(self.path.name + ".part")
 
     def __enter__(self) -> Self:
-        self._file: BinaryIO = self._written.open("w+b" if self._written != self.path else "wb")
-        self._file.write(self._header)
+        with self._named():
+            self._file: BinaryIO = self._written.open("w+b" if self._written != self.path else "wb")
+            self._file.write(self._header)
         return self
 
     def write(self, data: bytes) -> None:
         """More sound."""
-        self._file.write(data)
+        with self._named():
+            self._file.write(data)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
+        if kind is not None:
+            self._discard()
+            return
+        with self._named():
+            try:
                 self._mend()
-        finally:
-            self._file.close()
-            self._settle(kind is None)
+                self._file.close()  # writes what is still in memory, for which the disk may be too full
+                if self._written != self.path:
+                    os.replace(self._written, self.path)
+            except BaseException:
+                self._discard()
+                raise
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What goes wrong is about the name that was given, not about the one until it is whole."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def _mend(self) -> None:
         if self._written == self.path:
@@ -135,10 +153,8 @@ class AudioFile:
             self._file.seek(at)
             self._file.write(content)
 
-    def _settle(self, good: bool) -> None:
-        if self._written == self.path:
-            return
-        if good:
-            os.replace(self._written, self.path)
-        else:
+    def _discard(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        if self._written != self.path:
             self._written.unlink(missing_ok=True)

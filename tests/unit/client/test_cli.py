@@ -163,14 +163,43 @@ def test_wrong_usage_is_one_line(
 
 def test_a_file_that_is_not_there(target: str, tmp_path: Path) -> None:
     result = run(target, "say", "--file", str(tmp_path / "none.txt"))
-    assert "No such file" in last_line(result)
-    assert result.exit_code == 1
+    assert last_line(result) == (
+        f"rhapsode: {tmp_path}/none.txt: No such file or directory."
+        " See whether the name is right and its folder is there."
+    )
+    assert result.exit_code == 2
 
 
-def test_a_folder_that_is_not_there(target: str, tmp_path: Path) -> None:
-    result = run(target, "say", "Hello", "--out", str(tmp_path / "none" / "a.wav"))
-    assert "No such file" in last_line(result)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none/a.wav", "No such file or directory. See whether the name is right and its folder is there."),
+        (
+            "file/a.wav",
+            "Not a directory. A part of that path is a file where a folder should be. See whether",
+        ),
+        ("folder.wav", "Is a directory. Name a file in it."),
+        (f"{'n' * 255}.wav", "File name too long. Choose a shorter name."),
+    ],
+)
+def test_a_place_that_cannot_be_written(target: str, tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.wav").mkdir()
+    result = run(target, "say", "Hello", "--out", str(tmp_path / name))
+    assert last_line(result).startswith(f"rhapsode: {tmp_path / name}: {said}")
+    assert result.exit_code == 2
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.wav"]
+
+
+def test_a_disk_that_is_full(target: str, tmp_path: Path) -> None:
+    out = tmp_path / "a.pcm"
+    out.with_name("a.pcm.part").symlink_to("/dev/full")
+    result = run(target, "say", "Hello", "--out", str(out))
+    assert last_line(result) == (
+        f"rhapsode: {out}: No space left on device. Free some space, or choose another place."
+    )
     assert result.exit_code == 1
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
