@@ -1,0 +1,100 @@
+"""`rhapsode probe`: what passes for speech, what does not, and how it is told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grpc
+import pytest
+import typer
+from rhapsode import probe
+from rhapsode.failing import Usage
+
+from tests.unit.client.fake import RATE, Fake, refuse, utterance
+
+LOUD = b"\x00\x40" * (RATE // 2)
+"""Half a second of sound, at half of full scale."""
+
+
+def failed(*arguments: str) -> int:
+    """The exit code of a probe that fails."""
+    with pytest.raises(typer.Exit) as ended:
+        probe.command(list(arguments))
+    return ended.value.exit_code
+
+
+def test_a_server_that_speaks(fake: Fake, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.answer = utterance(LOUD, LOUD)
+    assert probe.command(["--server", target, "--voice", "ion", "Are you there?"]) == 0
+    said = capsys.readouterr()
+    assert re.fullmatch(rf"First sound after \d+ ms, 1\.00 s of sound, {2 * len(LOUD)} bytes\.\n", said.out)
+    assert said.err == ""
+    (asked,) = fake.requests
+    assert (asked.text, asked.voice) == ("Are you there?", "ion")
+
+
+@pytest.mark.parametrize(
+    ("sound", "arguments", "says"),
+    [
+        (LOUD[: RATE // 5], (), "Only 0.10 s of sound came, which is no sentence."),
+        (b"\x05\x00" * RATE, (), "Sound came, but it is silence."),
+        (LOUD, ("--max-first-audio", "0"), "0 s were allowed."),
+    ],
+)
+def test_sound_that_is_no_speech(
+    fake: Fake,
+    target: str,
+    capsys: pytest.CaptureFixture[str],
+    sound: bytes,
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    fake.answer = utterance(sound)
+    assert failed("--server", target, *arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("rhapsode: ")
+    assert says in said.err
+
+
+def test_a_refusal_is_told_as_every_command_tells_it(
+    fake: Fake, target: str, nowhere: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.answer = lambda _, context: refuse(  # type: ignore[assignment, return-value]
+        context, grpc.StatusCode.NOT_FOUND, "There is no voice 'x'.", reason="VOICE_NOT_FOUND"
+    )
+    assert failed("--server", target, "--voice", "x") == 2
+    assert capsys.readouterr().err == "rhapsode: There is no voice 'x'.\n"
+    assert failed("--server", nowhere) == 3
+    assert nowhere in capsys.readouterr().err
+
+
+def test_a_sentence_that_was_cut_short_is_a_broken_stream(
+    fake: Fake, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = utterance(LOUD)
+    fake.answer = lambda *given: iter(list(whole(*given))[:-1])
+    assert failed("--server", target) == 1
+    assert "before the server said that it was done" in capsys.readouterr().err
+
+
+def test_the_first_key_of_a_file_is_sent(fake: Fake, target: str, tmp_path: Path) -> None:
+    fake.answer = utterance(LOUD)
+    keys = tmp_path / "keys"
+    keys.write_text("# tenant:none\n\nshop: s3cret \nother:later\n")
+    assert probe.command(["--server", target, "--api-keys", str(keys)]) == 0
+    assert fake.metadata[0]["authorization"] == "Bearer s3cret"
+    with pytest.raises(Usage, match="no line tenant:key"):
+        probe.first_key("# a:b\nnothing\nshop:\n")
+
+
+def test_wrong_usage_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert probe.command(["--loudness", "11"]) == 2
+    assert probe.command(["--help"]) == 0
+    assert "--max-first-audio" in capsys.readouterr().out
+
+
+def test_the_loudest_sample_is_found_on_either_side_of_nought() -> None:
+    assert probe.loudest(b"\x01\x00\x00\x80\xff\x7f") == 32768
+    assert probe.loudest(b"") == 0
