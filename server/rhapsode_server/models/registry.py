@@ -29,6 +29,8 @@ def load(source: str, *, family: str = "", device: str = "cpu", **options: objec
     None is left out). Raises ModelUnusable where no family can be found or the checkpoint cannot be
     used, ConfigError for an option that the family has not got.
     """
+    if source not in FAMILIES:
+        _check_folder(source)
     name = family or family_of(source)
     loader = _loader(name)
     chosen = {key: value for key, value in options.items() if value is not None}
@@ -75,9 +77,34 @@ def family_of(source: str) -> str:
         if plain.startswith(name) or f"_{name}" in plain:
             return name
     raise ModelUnusable(
-        f"No family of models can be told from {source!r}. Name one of {', '.join(FAMILIES)}, or say whose"
-        " checkpoint it is with model.family."
+        f"No family of models can be told from {source!r}{_why_not(Path(source).expanduser())}. Name one of"
+        f" {', '.join(FAMILIES)}, or say whose checkpoint it is with model.family."
     )
+
+
+def _check_folder(source: str) -> None:
+    """Raises ModelUnusable where `source` can only be a folder and there is none, or nothing in it."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not any(folder.iterdir()):
+            raise ModelUnusable(f"The folder {source!r} is empty. Copy the whole checkpoint into it.")
+    elif folder.exists():
+        raise ModelUnusable(f"{source!r} is a file. Give the folder that the checkpoint is in.")
+    elif source.startswith(("/", ".", "~")) or source.count("/") > 1:
+        raise ModelUnusable(
+            f"There is no folder {source!r}. Give the folder of a checkpoint, a hub id, or one of"
+            f" {', '.join(FAMILIES)}."
+        )
+
+
+def _why_not(folder: Path) -> str:
+    """What is missing in a folder that does not say whose checkpoint it holds; "" for a hub id."""
+    if not folder.is_dir():
+        return "" if "/" in str(folder) else ": there is no folder of that name, and a hub id is OWNER/NAME"
+    if not (folder / "config.json").is_file():
+        return ": it has no config.json; copy the whole checkpoint, not only its weights"
+    said = _declared(folder)
+    return f": its config.json is of a {said!r}" if said else ": its config.json names no model_type"
 
 
 def _declared(folder: Path) -> str:

@@ -42,6 +42,56 @@ def test_a_config_that_says_nothing_is_no_crash(tmp_path: Path, written: str) ->
         registry.family_of(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("/no/such/speecht5", "There is no folder '/no/such/speecht5'. Give the folder"),
+        ("./ion", "There is no folder './ion'"),
+        ("~/nobody-has-this/qwen3_tts", "There is no folder"),
+        ("a/b/c", "There is no folder"),
+        ("nowhere", "there is no folder of that name, and a hub id is OWNER/NAME. Name one of ion"),
+        ("some/voice", r"can be told from 'some/voice'. Name one of ion, .*model\.family"),
+    ],
+)
+def test_a_folder_that_is_not_there(source: str, says: str) -> None:
+    with pytest.raises(ModelUnusable, match=says):
+        registry.load(source)
+
+
+@pytest.mark.parametrize("family", ["", "speecht5", "qwen3_tts", "ion"])
+def test_a_folder_that_is_empty_or_a_file(tmp_path: Path, family: str) -> None:
+    with pytest.raises(ModelUnusable, match=r"is empty. Copy the whole checkpoint into it"):
+        registry.load(str(tmp_path), family=family)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelUnusable, match=r"is a file. Give the folder that the checkpoint is in"):
+        registry.load(str(tmp_path / "model.safetensors"), family=family)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, r"it has no config\.json; copy the whole checkpoint, not only its weights"),
+        ("{}", r"its config\.json names no model_type"),
+        ('{"model_type": "bert"}', r"its config\.json is of a 'bert'"),
+    ],
+)
+def test_what_a_folder_lacks_is_said(tmp_path: Path, content: str | None, says: str) -> None:
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"")
+    if content:
+        (folder / "config.json").write_text(content)
+    with pytest.raises(ModelUnusable, match=says):
+        registry.load(str(folder))
+
+
+@pytest.mark.parametrize("family", ["speecht5", "qwen3_tts", "ion"])
+def test_every_family_names_the_file_that_is_missing(tmp_path: Path, family: str) -> None:
+    (tmp_path / "README.md").write_text("")
+    with pytest.raises(ModelUnusable, match=r"config\.json is missing|lacks config\.json"):
+        registry.load(str(tmp_path), family=family)
+
+
 def test_only_the_family_that_is_asked_for_is_imported() -> None:
     code = (
         "import sys; from rhapsode_server.models import registry; registry.load('toy');"

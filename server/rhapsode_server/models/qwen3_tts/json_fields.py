@@ -19,6 +19,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in `path`. Raises errors.ModelUnusable where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelUnusable(f"{path} is missing. Copy the whole checkpoint.") from None
     except OSError:
         raise ModelUnusable(f"{path} cannot be read. Point to the folder of a complete checkpoint.") from None
     except ValueError:

@@ -47,6 +47,22 @@ def locate(source: str) -> Path:
         ) from None
 
 
+def _why_unread(path: Path) -> str:
+    """What is wrong with a file that is no safetensors file, and what to do."""
+    if not path.is_file():
+        pickle = next((f" Its weights are there only as a pickle ({p.name})." for p in _pickles(path)), "")
+        return f"{path} is missing.{pickle} Copy the whole checkpoint, with its safetensors."
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head == b"PK" or head[:1] == b"\x80":
+        return f"{path} is a pickle, which could run code when loaded. Take the checkpoint with safetensors."
+    return f"{path} cannot be read as safetensors. Download it again."
+
+
+def _pickles(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("*.bin"))
+
+
 class Store(Protocol):
     """Tensors by name; `path` is what errors call them by."""
 
@@ -73,7 +89,7 @@ class Tensors:
             self._file = opened(path, framework="pt", device="cpu")
             self.names: frozenset[str] = frozenset(self._file.keys())
         except (OSError, SafetensorError):
-            raise ModelUnusable(f"{path} cannot be read as safetensors. Download it again.") from None
+            raise ModelUnusable(_why_unread(path)) from None
 
     @property
     def parameters(self) -> int:

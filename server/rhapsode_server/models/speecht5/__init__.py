@@ -16,7 +16,7 @@ from rhapsode_server.models.speecht5.config import AcousticConfig, VocoderConfig
 from rhapsode_server.models.speecht5.frontend import VOCABULARY, Lengths, SpeechT5Frontend
 from rhapsode_server.models.speecht5.vocoder import SpeechT5Vocoder
 from rhapsode_server.models.speecht5.voices import read_voices
-from rhapsode_server.models.speecht5.weights import Weights, find, read_json, read_weights
+from rhapsode_server.models.speecht5.weights import Weights, find, read_json, read_weights, weight_files
 
 FAMILY = "speecht5"
 PUBLISHED = "microsoft/speecht5_tts"
@@ -57,6 +57,8 @@ def load(
     Raises ModelUnusable, which names the file and what to do.
     """
     folder = find(source, revision)
+    read_json(folder, "config.json")
+    weight_files(folder)  # what is wrong with the checkpoint itself is said before what is missing beside it
     sound_folder = find(vocoder or _vocoder_beside(folder, source))
     target = torch.device(device)
     config, sound_config = _configs(folder, sound_folder)

@@ -137,7 +137,7 @@ class Weights:
 
 def read_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> tuple[Weights, str]:
     """All tensors of the checkpoint in `folder` and a digest of its files; raises ModelUnusable."""
-    names = _shards(folder)
+    names = weight_files(folder)
     tensors: dict[str, Tensor] = {}
     digest = hashlib.sha256()
     for name in names:
@@ -147,8 +147,8 @@ def read_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> tupl
     return Weights(tensors, str(folder / names[0]), dtype, device), digest.hexdigest()
 
 
-def _shards(folder: Path) -> list[str]:
-    """Names of the safetensors files, in order; never a path out of the folder."""
+def weight_files(folder: Path) -> list[str]:
+    """Names of the safetensors files, in order; never a path out of the folder. Raises ModelUnusable."""
     if (folder / WEIGHTS).is_file():
         return [WEIGHTS]
     if (folder / INDEX).is_file():

@@ -32,7 +32,9 @@ def edit(path: Path, **values: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-def to_pickle(folder: Path) -> None:
+def to_pickle(folder: Path, without: str = "") -> None:
+    if without:
+        shutil.rmtree(folder / without)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
@@ -77,6 +79,14 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
         r"\(40, 32\), config.json wants \(41, 32\)",
     ),
     "no vocabulary": (lambda f: (f / "spm_char.model").unlink(), r"spm_char\.model is missing"),
+    "a pickle, and no vocoder": (
+        lambda f: to_pickle(f, without="vocoder"),
+        "only as a pickle",
+    ),
+    "empty": (
+        lambda f: [path.unlink() for path in f.iterdir() if path.is_file()],
+        r"config\.json is missing",
+    ),
     "no vocoder": (lambda f: shutil.rmtree(f / "vocoder"), "Put one there, or name it"),
     "vocoder without weights": (lambda f: (f / "vocoder" / "model.safetensors").unlink(), "missing"),
     "vocoder: rates": (lambda f: edit(f / "vocoder" / "config.json", upsample_rates=[4]), "differ in length"),
