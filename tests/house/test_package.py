@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
+
+if TYPE_CHECKING:
+    from tests.house.conftest import Source
 
 HEAVY = {"torch", "transformers", "numpy", "opentelemetry-sdk", "soundfile", "av", "pydantic"}
 TOOLS_OF_THEIR_OWN = ("build.txt", "uv.txt", "protoc.txt")
@@ -53,6 +57,38 @@ def test_the_environment_is_what_is_pinned(root: Path) -> None:
     # PyTorch's CPU build calls itself 2.15.0+cpu; it is the same version.
     other = {name: version(name) for name in names if version(name).partition("+")[0] != pinned[name]}
     assert not other, f"run `make env`: {other} installed, { ({n: pinned[n] for n in other}) } pinned"
+
+
+def imported(source: Source) -> set[str]:
+    """Top-level names of the modules of others that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
+def test_what_is_imported_is_asked_for(root: Path, python: list[Source]) -> None:
+    """By the extra of whoever imports it: nothing works only because something else brings it along.
+
+    The chart's tests have an environment of their own, whose packages are not installed here.
+    """
+    table = project(root)
+    extras = {name: {named(r) for r in wanted} for name, wanted in table["optional-dependencies"].items()}
+    base = {named(r) for r in table["dependencies"]}
+    server = base | extras["server"] | {"pydantic-core"}  # which pydantic pins exactly
+    everything = server.union(*extras.values())
+    asked = {"client/": base | extras["play"] | {"opentelemetry-api"}, "server/": server}
+    brings = packages_distributions()
+    missing = []
+    for source in python:
+        mine = next((asked[place] for place in asked if source.path.startswith(place)), everything)
+        for module in imported(source) & brings.keys() - {"rhapsode", "rhapsode_server"}:
+            if not mine & {name.lower().replace("_", "-") for name in brings[module]}:
+                missing.append(f"  {source.path} imports {module}, of {brings[module]}")
+    assert not missing, "name these in pyproject.toml where they are used:\n" + "\n".join(missing)
 
 
 CHECK = """

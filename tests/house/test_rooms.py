@@ -78,7 +78,7 @@ TABLE = (
     Room(
         ("rpc", "rpc.*"),
         rooms=(*NOUNS, "synthesizer", "synthesizer.*", "rpc", "rpc.*", *STUBS),
-        packages=("grpc", "grpc_health", "grpc_reflection", "grpc_status", "google"),
+        packages=("grpc", "grpc_health", "grpc_reflection", "google"),
     ),
     Room(
         ("telemetry", "telemetry.*"),

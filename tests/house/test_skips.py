@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_a_developer_may_lack_a_tool(inner: pytest.Pytester) -> None:
     result.assert_outcomes(skipped=4, xfailed=1)
     result.stdout.fnmatch_lines(["*java is not installed*", "*no-such-program-anywhere is not installed*"])
     assert result.ret == 0
+
+
+def test_every_run_of_ours_says_why_it_skipped(root: Path) -> None:
+    options = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert "-rs" in options["addopts"].split()
 
 
 def test_ci_may_not(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
