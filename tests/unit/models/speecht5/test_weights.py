@@ -39,6 +39,11 @@ def to_pickle(folder: Path, without: str = "") -> None:
     (folder / "model.safetensors").unlink()
 
 
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 def without(folder: Path, name: str) -> None:
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
@@ -84,7 +89,7 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
         "only as a pickle",
     ),
     "empty": (
-        lambda f: [path.unlink() for path in f.iterdir() if path.is_file()],
+        empty,
         r"config\.json is missing",
     ),
     "no vocoder": (lambda f: shutil.rmtree(f / "vocoder"), "Put one there, or name it"),
