@@ -133,6 +133,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """A piece as far as it is known: its text only ever grows at the end, until it is `complete`."""
+
+    piece: Piece
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class WordTime:
     """Word number `index` of a Piece sounds in samples [start, end) of that piece, at the native rate.
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rhapsode_server.core import FinishReason, Window
 from rhapsode_server.engine.runner import Runner
-from rhapsode_server.engine.scheduler import Limits, Scheduler
+from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
 from rhapsode_server.engine.sequence import Sequence, Stamps, Status
 from rhapsode_server.engine.slots import Slots
-from rhapsode_server.models.base import Primed, Prompt, SpeechModel
+from rhapsode_server.models.base import Addition, Primed, Prompt, SpeechModel
 
 Wave = NDArray[np.float32]
 BeforeStep = Callable[["Driver", int], None]
@@ -33,12 +33,19 @@ class Driver:
 
     def add(self, prompt: Prompt) -> Sequence:
         number = len(self.prompts) + 1
-        seq = Sequence(number, prompt.positions, prompt.max_frames, Stamps(self.now))
+        seq = Sequence(
+            number, prompt.positions, prompt.max_frames, Stamps(self.now), allowance=prompt.allowance
+        )
         self.prompts[seq], self.waves[seq], self.windows[seq] = prompt, [], []
         self.scheduler.add(seq)
         return seq
 
-    def step(self) -> None:
+    def feed(self, seq: Sequence, addition: Addition) -> None:
+        """More text for a row that has been filled, between steps."""
+        assert self.runner.feed(seq, addition)
+        self.scheduler.feed(seq, addition.allowance, addition.max_frames, self.now)
+
+    def step(self) -> Plan:
         self.now += 0.01
         plan = self.scheduler.plan(self.now)
         waves = self.runner.vocode(plan.vocode)
@@ -51,6 +58,7 @@ class Driver:
         self.scheduler.advance(plan, outcome, self.now)
         self.scheduler.check()
         self.failures = self.runner.take_failures()
+        return plan
 
     def run(self, before_step: BeforeStep = lambda driver, step: None, most: int = 20_000) -> None:
         for step in range(most):

@@ -1,4 +1,4 @@
-"""The engine as the event loop sees it: submit, report, load, drain, stop. The first crossing is here.
+"""The engine as the event loop sees it: submit, feed, report, load, drain, stop. The first crossing is here.
 
 The worker (worker.py) runs on one thread that owns the model, the scheduler and every sequence in flight;
 this side only hands it commands through the inbox and never touches what it owns.
@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rhapsode_server.core import Priority
+from rhapsode_server.engine.inbox import Inbox
 from rhapsode_server.engine.observer import SILENT, Observer
 from rhapsode_server.engine.sequence import Sequence, Stamps
 from rhapsode_server.engine.stream import AudioStream
-from rhapsode_server.engine.worker import EngineSettings, Flight, Inbox, Worker
+from rhapsode_server.engine.worker import EngineSettings, Flight, Worker
 from rhapsode_server.errors import Draining, EngineStopped, InvalidRequest, Overloaded
-from rhapsode_server.models.base import Prompt, SpeechModel
+from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 DEFAULTS = EngineSettings()
 
@@ -96,6 +97,7 @@ class Engine:
             before=None if before is None else before.sequence,
             continues=before is not None,
             ahead_limit=ahead_limit,
+            allowance=prompt.allowance,
         )
         stream = AudioStream(asyncio.get_running_loop(), seq, self._cancel, self._released)
         self._accepted += 1
@@ -104,6 +106,14 @@ class Engine:
         if self._inbox.ended:
             raise _stopped()
         return stream
+
+    def feed(self, stream: AudioStream, addition: Addition) -> None:
+        """More text for a stream whose prompt said that some would come; harmless after its end.
+
+        Additions may come before the row is filled: they are kept in order until it is.
+        """
+        seq = stream.sequence
+        self._inbox.send(lambda: self._worker.feed(seq, addition))
 
     def let_in(self) -> None:
         """Raise what `submit` would raise for any new request: ask before work is done for one."""

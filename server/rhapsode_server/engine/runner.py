@@ -22,7 +22,7 @@ from torch import Tensor
 from rhapsode_server.core import Window, WordTime
 from rhapsode_server.engine.scheduler import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
-from rhapsode_server.models.base import Aligned, Primed, Prompt, SpeechModel
+from rhapsode_server.models.base import Addition, Aligned, Feedable, Primed, Prompt, SpeechModel
 
 Wave = NDArray[np.float32]
 X = TypeVar("X")
@@ -54,6 +54,7 @@ class Runner:
         self._frames: Tensor | None = None
         self._slots = slots
         self._aligned = model.acoustic if isinstance(model.acoustic, Aligned) else None
+        self._feedable = model.acoustic if isinstance(model.acoustic, Feedable) else None
 
     # ---- stages, in the order of a step
 
@@ -73,6 +74,12 @@ class Runner:
     def prefill(self, work: Many[tuple[Sequence, Prompt]]) -> None:
         """Fill the rows of newly admitted sequences."""
         self._bisect("prefill", list(work), self._prefill)
+
+    @torch.inference_mode()
+    def feed(self, seq: Sequence, addition: Addition) -> bool:
+        """Let a row in flight take more text; False where it could not, which fails this sequence alone."""
+        self._bisect("feed", [(seq, addition)], self._feed)
+        return seq not in self.failed
 
     @torch.inference_mode()
     def decode(self, plan: Plan) -> Outcome:
@@ -119,6 +126,12 @@ class Runner:
         if isinstance(self.model.vocoder, Primed):
             self.model.vocoder.prime(self._vocoder_state, slots, prompts)
         self.model.acoustic.prefill(self._acoustic_state, slots, prompts)
+
+    def _feed(self, part: Many[Work[Addition]]) -> None:
+        for seq, addition in part:
+            if self._feedable is None or addition.max_frames > seq.max_frames:
+                raise ValueError("text for a row that takes none, or more than its prompt has room for")
+            self._feedable.feed(self._acoustic_state, seq.row, addition)
 
     def _decode(self, part: Many[Work[None]]) -> dict[Sequence, tuple[bool, bool, bool]]:
         sequences = [seq for seq, _ in part]

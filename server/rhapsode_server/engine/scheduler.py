@@ -6,8 +6,10 @@ writes; a Plan is immutable. Commands (add, cancel, report) are applied only bet
 Urgency, in this order: a sequence that has not sounded yet, oldest first; then whoever runs dry first.
 A stream that is far ahead of its playback gives its turn away: always beyond its own `ahead_limit`, and
 beyond `comfort` seconds while somebody else still waits for a first sound. A stream that is about to run
-dry is `pressed`: fewer newcomers are let in at a time, for their prefills make the steps longer. Windows
-never depend on time: the same request gives the same bits at any load.
+dry is `pressed`: fewer newcomers are let in at a time, for their prefills make the steps longer. A row that
+has used up its text is `starving`: it is not decoded and presses nobody, and where there is nothing else to
+do the plan sleeps until a command comes. Windows never depend on time: the same request gives the same bits
+at any load.
 """
 
 from __future__ import annotations
@@ -95,6 +97,15 @@ class Scheduler:
         if seq.playing_since is not None:
             seq.playing_since = now - min(played, seq.sent * self._frame_seconds)
 
+    def feed(self, seq: Sequence, allowance: int | None, max_frames: int, now: float) -> None:
+        """A row has taken more text. The time for which its listener waited for it is nobody's delay."""
+        if seq.status is not Status.DECODING:
+            return
+        if seq.starving and seq.playing_since is not None:
+            seq.playing_since += max(0.0, now - self._due(seq))
+        seq.allowance, seq.max_frames = allowance, max_frames
+        self._end_at_most(seq)
+
     def stop_pacing(self) -> None:
         """From now on as fast as it can be made: the server is going, so no sound may wait for its turn
         to be played, nor for a listener who has paused."""
@@ -106,7 +117,7 @@ class Scheduler:
         """Decide one step. Admits waiting sequences to free slots, which is all that it changes."""
         prefill = self._admit(now, self._newcomers(now))
         active = [seq for seq in self.running if not (seq.paused and self._paced)]
-        starting = any(seq.chunks == 0 and not seq.continues for seq in active)
+        starting = any(not (seq.chunks or seq.continues or seq.starving) for seq in active)
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
         decode = tuple(seq for seq in able if self._may_decode(seq))
@@ -174,11 +185,14 @@ class Scheduler:
         return min(gate, seq.ahead_limit)
 
     def _may_decode(self, seq: Sequence) -> bool:
-        return seq.status is Status.DECODING and seq.made - seq.sent < self._backlog
+        fed = seq.status is Status.DECODING and not seq.starving
+        return fed and seq.made - seq.sent < self._backlog
 
     def _pressed(self, seq: Sequence, now: float) -> bool:
-        """About to run dry."""
-        return seq.playing_since is not None and 0 <= self._due(seq) - now < self._limits.press
+        """About to run dry, and not for want of text."""
+        if seq.playing_since is None or seq.starving:
+            return False
+        return 0 <= self._due(seq) - now < self._limits.press
 
     def _newcomers(self, now: float) -> int:
         """How many may be let in: a quarter of the usual while somebody is about to run dry."""
@@ -224,10 +238,14 @@ class Scheduler:
             seq.reason = FinishReason.RUNAWAY
         elif stopped:
             seq.reason = FinishReason.STOP
-        elif seq.made >= seq.max_frames:
-            seq.reason = FinishReason.LENGTH
         if seq.reason is not None:
             seq.status = Status.DRAINING
+        self._end_at_most(seq)
+
+    def _end_at_most(self, seq: Sequence) -> None:
+        """No row makes more frames than it may, whether its text is complete or not."""
+        if seq.status is Status.DECODING and seq.made >= seq.max_frames:
+            seq.reason, seq.status = FinishReason.LENGTH, Status.DRAINING
 
     def _finish(self, seq: Sequence) -> None:
         if seq.status is Status.WAITING:

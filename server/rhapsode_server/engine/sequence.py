@@ -67,7 +67,8 @@ class Sequence:
     windows. `before` is the sequence whose sound this one continues, if any, until this one has sound of
     its own. `playing_since` is when its own sound began to play, as far as the server knows, moved by
     what the client reports. `ahead_limit` is how many seconds of sound may run ahead of playback (None:
-    no limit); a `paused` sequence is not worked on at all.
+    no limit); a `paused` sequence is not worked on at all. `allowance` is how many frames may be made before
+    more text is fed (None: the text is complete).
     """
 
     number: int
@@ -77,6 +78,7 @@ class Sequence:
     priority: Priority = Priority.NORMAL
     before: Sequence | None = None
     ahead_limit: float | None = None
+    allowance: int | None = None
     status: Status = Status.WAITING
     slot: int | None = None
     made: int = 0
@@ -86,6 +88,12 @@ class Sequence:
     playing_since: float | None = None
     paused: bool = False
     continues: bool = False
+
+    @property
+    def starving(self) -> bool:
+        """No further frame may be made before more text comes."""
+        decoding = self.status is Status.DECODING
+        return decoding and self.allowance is not None and self.made >= self.allowance
 
     @property
     def row(self) -> int:

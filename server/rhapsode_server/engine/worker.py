@@ -9,12 +9,11 @@ What must not live here: OpenTelemetry, gRPC, a family, a decision that the sche
 from __future__ import annotations
 
 import logging
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rhapsode_server.core import FinishReason
+from rhapsode_server.engine.inbox import Inbox
 from rhapsode_server.engine.observer import Observer, SequenceEvent, StepEvent
 from rhapsode_server.engine.runner import Runner, Wave
 from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
@@ -22,11 +21,9 @@ from rhapsode_server.engine.sequence import Sequence, Status
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
 from rhapsode_server.errors import EngineStopped, GenerationFailed, RhapsodeError
-from rhapsode_server.models.base import Prompt, SpeechModel
+from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 log = logging.getLogger(__name__)
-
-Command = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +43,17 @@ class EngineSettings:
 
 @dataclass(eq=False, slots=True)
 class Flight:
-    """A sequence with what the worker needs to serve it: `samples` and `words` delivered so far."""
+    """A sequence with what the worker needs to serve it: `samples` and `words` delivered so far.
+
+    `additions` are text that its row has not taken yet.
+    """
 
     seq: Sequence
     prompt: Prompt
     stream: AudioStream
     samples: int = 0
     words: int = 0
-
-
-class Inbox:
-    """Commands for the engine thread. `send` never blocks; after `close` the worker ends.
-
-    `ended` is set before the worker's last look, so whoever sends and then finds it unset knows that the
-    command is certain to be applied.
-    """
-
-    def __init__(self) -> None:
-        self._commands: deque[Command] = deque()
-        self._wake = threading.Event()
-        self.closed = False
-        self.ended = False
-
-    def send(self, command: Command) -> None:
-        """Hand over a command, from any thread."""
-        self._commands.append(command)
-        self._wake.set()
-
-    def close(self) -> None:
-        """Ask the worker to end."""
-        self.closed = True
-        self._wake.set()
-
-    def apply(self) -> None:
-        """Run what has come, in order. Engine thread only."""
-        self._wake.clear()
-        while self._commands:
-            self._commands.popleft()()
-
-    def wait(self, seconds: float | None) -> None:
-        """Sleep until a command comes, or for `seconds`. Engine thread only."""
-        self._wake.wait(seconds)
+    additions: list[Addition] = field(default_factory=list)
 
 
 class Worker:
@@ -130,6 +97,28 @@ class Worker:
         """End a sequence; its slot is free before the next step."""
         if self.scheduler.cancel(seq):
             self._end([seq])
+
+    def feed(self, seq: Sequence, addition: Addition) -> None:
+        """More text for a sequence: kept until its row is filled, dropped after its end."""
+        flight = self._flights.get(seq)
+        if flight is None or self._inbox.ended:
+            return
+        flight.additions.append(addition)
+        if seq.stamps.prefilled is not None:
+            self._take(flight)
+
+    def _take(self, flight: Flight) -> None:
+        """Let the row take the text that has come. What cannot be taken ends this sequence alone."""
+        seq, additions, flight.additions = flight.seq, flight.additions, []
+        for addition in additions:
+            if seq.status is not Status.DECODING:
+                return
+            if self._runner.feed(seq, addition):
+                self.scheduler.feed(seq, addition.allowance, addition.max_frames, self._clock())
+            else:
+                self.scheduler.cancel(seq, FinishReason.ERROR)
+                self._announce_failures()
+                self._end([seq])
 
     # ---- the thread
 
@@ -193,6 +182,9 @@ class Worker:
         finished = self.scheduler.advance(plan, outcome, sounded)
         self._announce(plan, started, ended, running)
         self._end(finished)
+        for seq in plan.prefill:
+            if seq in self._flights:
+                self._take(self._flights[seq])
 
     # ---- towards the event loop
 
@@ -234,11 +226,14 @@ class Worker:
         if seq.stamps.admitted is not None and seq.stamps.finished is not None:
             self.service_seconds += 0.1 * (seq.stamps.finished - seq.stamps.admitted - self.service_seconds)
 
-    def _announce(self, plan: Plan, started: float, ended: float, running: int) -> None:
+    def _announce_failures(self) -> None:
         for failure in self._runner.take_failures():
             count = len(failure.sequences)
             log.error("%s failed for %d sequences: %s", failure.stage, count, failure.error_type)
             self._observer.step_failed(failure.stage, failure.error_type, count)
+
+    def _announce(self, plan: Plan, started: float, ended: float, running: int) -> None:
+        self._announce_failures()
         members = {seq.number for seq in (*plan.prefill, *plan.decode, *(seq for seq, _ in plan.vocode))}
         counts = (len(plan.prefill), len(plan.decode), len(plan.vocode), running, len(self.scheduler.waiting))
         self._observer.step_done(StepEvent(self._steps, started, ended, *counts, tuple(sorted(members))))

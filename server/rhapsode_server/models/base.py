@@ -39,7 +39,8 @@ class Prompt:
 class Addition:
     """More text for a row in flight, made ready; its family subclasses it.
 
-    `allowance` and `max_frames` take the place of the prompt's: with None the text is complete.
+    `allowance` and `max_frames` take the place of the prompt's: with None the text is complete. The row's
+    positions were reserved with the prompt, so `max_frames` is never more than it was.
     """
 
     allowance: int | None

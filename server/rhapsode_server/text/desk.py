@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
-from rhapsode_server.core import Piece, Word
+from rhapsode_server.core import Growth, Piece, Word
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.text import pronounce
 from rhapsode_server.text.characters import folded, refuse_control
@@ -18,7 +18,7 @@ from rhapsode_server.text.inline import refuse_commands
 from rhapsode_server.text.normalize import Normalizer
 from rhapsode_server.text.plain import PlainText
 from rhapsode_server.text.source import Source
-from rhapsode_server.text.split import Splitter, pause_after, render
+from rhapsode_server.text.split import Growing, Splitter, pause_after, render
 from rhapsode_server.text.spoken import Spoken
 
 Reads = Literal["phones", "letters"]
@@ -47,64 +47,98 @@ class _Reader(Protocol):
 
 
 class _Stages:
-    """One text on its way through the stages. `take` gives pieces until it needs more text."""
+    """One text on its way through the stages, up to words and the pieces made of them."""
 
-    def __init__(self, source: _Text, reader: _Reader, reads: Reads, longest: int, *, eager: bool) -> None:
+    def __init__(self, source: _Text, reader: _Reader, reads: Reads) -> None:
         self.source = source
         self.reader = reader
-        self.splitter = Splitter(longest, eager=eager)
         self.spoke = False
         self.whole = source.ended
         self._reads = reads
         self._article: Spoken | None = None
         self._done = source.position
 
-    def take(self) -> Iterator[Piece]:
-        """The pieces that are certain so far, each as soon as it is; no word is read early."""
+    def words(self) -> Iterator[Spoken]:
+        """The words that are certain so far, each as soon as it is; none is read early."""
         while (words := self.reader.take()) is not None:
             for word in words:
                 yield from self._hear(word)
-
-    def rest(self) -> Iterator[Piece]:
-        """What is left of a text that has ended (or must be spoken now)."""
-        if self._article:
-            yield from self._pass(self._article)
+        if self.source.ended and self._article:
+            yield self._article
             self._article = None
-        words = self.splitter.flush()
-        if words:
-            yield self._piece(words, last=True)
 
-    def _hear(self, word: Spoken) -> Iterator[Piece]:
+    def _hear(self, word: Spoken) -> Iterator[Spoken]:
         """Pronounce `word`; an article waits for the word behind it, which may change its sound."""
         if self._reads == "phones" and not word.phones:
             word.phones = pronounce.phones_of(word.text, word.spelled)
         article, self._article = self._article, None
         if article:
             article.phones = pronounce.before_vowel(article.text, word.phones) or article.phones
-            yield from self._pass(article)
+            yield article
         if self._reads == "phones" and word.text.lower() == "the" and not word.after:
             self._article = word
         else:
-            yield from self._pass(word)
+            yield word
 
-    def _pass(self, word: Spoken) -> Iterator[Piece]:
-        for piece in self.splitter.push(word):
-            yield self._piece(piece)
-
-    def _piece(self, words: list[Spoken], *, last: bool = False) -> Piece:
+    def piece(self, words: list[Spoken], *, last: bool = False) -> Piece:
         """The piece of `words`; the silence of a sentence's end is not wanted behind the very last."""
+        made = self.so_far(words, last=last)
+        self._done = made.end
+        return made
+
+    def so_far(self, words: list[Spoken], *, last: bool = False) -> Piece:
+        """The same while more words may follow."""
         self.spoke = True
-        start, self._done = self._done, self.source.length if last else words[-1].until
-        final = self.whole and self._done == self.source.length
+        end = self.source.length if last else words[-1].until
+        final = self.whole and end == self.source.length
         text = render(words)
         if last and not words[-1].after:
             words[-1].after = "."  # an end without a mark sounds like an end all the same
         said = tuple(Word(w.text, w.start, w.end, self._phones(w), w.after) for w in words)
         pause = words[-1].pause if final else pause_after(words[-1])
-        return Piece(text, said, start, self._done, pause)
+        return Piece(text, said, self._done, end, pause)
 
     def _phones(self, word: Spoken) -> tuple[str, ...]:
         return word.phones if self._reads == "phones" else ()
+
+
+class _Pieces:
+    """The last stage where pieces are cut before they are given away."""
+
+    def __init__(self, stages: _Stages, longest: int, *, eager: bool) -> None:
+        self.stages = stages
+        self._splitter = Splitter(longest, eager=eager)
+
+    def take(self) -> Iterator[Piece]:
+        """The pieces that are certain; where the text has ended (or must be spoken now), all of them."""
+        for word in self.stages.words():
+            for words in self._splitter.push(word):
+                yield self.stages.piece(words)
+        rest = self._splitter.flush() if self.stages.source.ended else []
+        if rest:
+            yield self.stages.piece(rest, last=True)
+
+
+class _Growths:
+    """The last stage where pieces are shown while they grow."""
+
+    def __init__(self, stages: _Stages, longest: int) -> None:
+        self.stages = stages
+        self._open = Growing(longest)
+
+    def take(self) -> Iterator[Growth]:
+        """Every piece that has ended, then the one that grows, where it has grown."""
+        grown = False
+        for word in self.stages.words():
+            if self._open.ends_before(word):
+                yield Growth(self.stages.piece(self._open.end()), complete=True)
+            grown = not self._open.add(word)
+            if not grown:
+                yield Growth(self.stages.piece(self._open.end()), complete=True)
+        if self.stages.source.ended and self._open.words:
+            yield Growth(self.stages.piece(self._open.end(), last=True), complete=True)
+        elif grown:
+            yield Growth(self.stages.so_far(self._open.words), complete=False)
 
 
 class TextDesk:
@@ -139,34 +173,57 @@ class TextDesk:
         refuse_control(text)
         if "{" in text:
             refuse_commands(*(folded(text, 0) if english else (text, range(len(text)))))
-        source, reader = _opened(text, english=english, ended=True)
-        stages = _Stages(source, reader, self._reads, self._longest, eager=False)
-        made = chain(stages.take(), stages.rest())
+        stages = _Stages(*_opened(text, english=english, ended=True), self._reads)
+        made = _Pieces(stages, self._longest, eager=False).take()
         first = next(made, None)
         if first is None:
             raise _nothing_to_say(english=english)
         return chain([first], made)
 
-    def session(self, language: str = "en") -> IncrementalDesk:
+    def session(self, language: str = "en") -> IncrementalDesk[Piece]:
         """A desk for a text that arrives in fragments."""
+        stages, english = self._arriving(language)
+        return IncrementalDesk(_Pieces(stages, self._longest, eager=True), self._limit, english=english)
+
+    def growing(self, language: str = "en") -> IncrementalDesk[Growth]:
+        """The same for a family that can begin before it has seen the whole of a piece.
+
+        Where pieces end does not depend on how the text was split into fragments.
+        """
+        stages, english = self._arriving(language)
+        return IncrementalDesk(_Growths(stages, self._longest), self._limit, english=english)
+
+    def _arriving(self, language: str) -> tuple[_Stages, bool]:
         english = _is_english(language, self._reads)
-        return IncrementalDesk(self._reads, self._longest, self._limit, english=english)
+        return _Stages(*_opened("", english=english, ended=False), self._reads), english
 
 
-class IncrementalDesk:
-    """Gives the pieces of a text that is still arriving, each as early as it is safe.
+T = TypeVar("T", covariant=True)
+
+
+class _LastStage(Protocol[T]):
+    """What an arriving text ends up in: pieces, or pieces that grow."""
+
+    @property
+    def stages(self) -> _Stages: ...
+    def take(self) -> Iterator[T]: ...
+
+
+class IncrementalDesk(Generic[T]):
+    """Gives the pieces of a text that is still arriving, each (or each growth of one) as early as it is safe.
 
     Words and their positions (counted over all fragments) do not depend on how the text was split into
     fragments; only the cuts between pieces may.
     """
 
-    def __init__(self, reads: Reads, longest: int, max_characters: int, *, english: bool) -> None:
+    def __init__(self, last: _LastStage[T], max_characters: int, *, english: bool) -> None:
         self._limit = max_characters
         self._english = english
-        self._stages = _Stages(*_opened("", english=english, ended=False), reads, longest, eager=True)
+        self._last = last
+        self._stages = last.stages
 
-    def feed(self, text: str) -> list[Piece]:
-        """Add a fragment (any part of the text, maybe empty); return the pieces that are now certain.
+    def feed(self, text: str) -> list[T]:
+        """Add a fragment (any part of the text, maybe empty); return what is now certain.
 
         Raises TextRefused, with positions counted over all fragments.
         """
@@ -174,20 +231,20 @@ class IncrementalDesk:
         _refuse_longer(source.length + len(text), self._limit)
         refuse_control(text, source.length)
         source.feed(text)
-        return list(self._stages.take())
+        return list(self._last.take())
 
-    def flush(self) -> list[Piece]:
+    def flush(self) -> list[T]:
         """Speak all that has arrived, without waiting for a sentence or word to end; more may follow."""
         self._stages.source.ended = True
-        return [*self._stages.take(), *self._stages.rest()]
+        return list(self._last.take())
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[T]:
         """Like flush, at the end of the text. Raises TextRefused where nothing of it could be spoken."""
         self._stages.whole = True
-        pieces = self.flush()
+        given = self.flush()
         if not self._stages.spoke:
             raise _nothing_to_say(english=self._english)
-        return pieces
+        return given
 
 
 def _refuse_longer(length: int, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Spoken words -> pieces: where a long text is cut.
+"""Spoken words -> pieces: where a long text is cut, all at once (Splitter) or while it grows (Growing).
 
 Lives here: the choice of the cut. A sentence's end is best, then a clause's, then the place before a
 conjunction, then any place between words; never inside a number unless it alone is longer than a piece.
@@ -133,6 +133,46 @@ class Splitter:
             self._first = False
         self._length, self._best = sum(map(_size, self._words)), _Best()
         return piece
+
+
+class Growing:
+    """A piece whose words are let go as they come, so that it can only end where it has come to.
+
+    Sentences part pieces by the rule of Splitter. Beyond half of `longest` a piece ends behind a clause,
+    beyond three quarters between any two words: what is left is room for a number.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self.words: list[Spoken] = []
+        self._longest = longest
+        self._length = 0
+        self._first = True
+
+    def ends_before(self, word: Spoken) -> bool:
+        """Whether `word` begins a new piece."""
+        if not self.words:
+            return False
+        if self._length + _size(word) > self._longest:
+            return True
+        if word.glued:
+            return False
+        last = self.words[-1]
+        if self._length * 4 >= self._longest * 3:
+            return last.text.lower() not in LINKERS
+        return bool(last.after) and self._length * 2 >= self._longest
+
+    def add(self, word: Spoken) -> bool:
+        """Add `word`; whether the piece ends with it."""
+        self.words.append(word)
+        self._length += _size(word)
+        if word.paragraph or word.pause:
+            return True
+        return word.ends_sentence and (self._first or self._length >= min(SHORT, self._longest // 2))
+
+    def end(self) -> list[Spoken]:
+        """The words of the piece, which is over; the next begins."""
+        words, self.words, self._length, self._first = self.words, [], 0, False
+        return words
 
 
 def _size(word: Spoken) -> int:

@@ -52,11 +52,21 @@ class Lives(RuleBasedStateMachine):
         self.heard: dict[Sequence, list[int]] = {}
         self.seen: dict[Sequence, list[Status]] = {}
 
-    @rule(frames=st.integers(1, 30), priority=st.sampled_from(Priority), limit=st.sampled_from([None, 0.5]))
-    def add(self, frames: int, priority: Priority, limit: float | None) -> None:
+    @rule(
+        frames=st.integers(1, 30),
+        priority=st.sampled_from(Priority),
+        limit=st.sampled_from([None, 0.5]),
+        allowance=st.sampled_from([None, None, 0, 1, 5]),
+    )
+    def add(self, frames: int, priority: Priority, limit: float | None, allowance: int | None) -> None:
         before = self.all[-1] if self.all and self.all[-1].status is not Status.FINISHED else None
         seq = self.ids.sequence(
-            frames, priority=priority, ahead_limit=limit, before=before, continues=before is not None
+            frames,
+            priority=priority,
+            ahead_limit=limit,
+            before=before,
+            continues=before is not None,
+            allowance=allowance,
         )
         self.all.append(seq)
         self.heard[seq], self.seen[seq] = [], [seq.status]
@@ -70,6 +80,14 @@ class Lives(RuleBasedStateMachine):
         assert self.it.cancel(seq) is not was_over
         assert seq.slot is None
 
+    @precondition(lambda self: self.all)
+    @rule(pick=st.integers(0, 99), more=st.sampled_from([None, 1, 4]), fewer=st.integers(0, 5))
+    def feed(self, pick: int, more: int | None, fewer: int) -> None:
+        seq = self.all[pick % len(self.all)]
+        if seq.allowance is not None and seq.status is not Status.WAITING:
+            allowance = None if more is None else seq.allowance + more
+            self.it.feed(seq, allowance, max(1, seq.max_frames - fewer), self.now)
+
     @precondition(lambda self: self.it.running)
     @rule(pick=st.integers(0, 99), played=st.floats(0, 3), paused=st.booleans())
     def report(self, pick: int, played: float, paused: bool) -> None:
@@ -81,6 +99,8 @@ class Lives(RuleBasedStateMachine):
     def step(self, dice: list[str]) -> None:
         self.now += 0.05
         plan = self.it.plan(self.now)
+        for seq in plan.decode:
+            assert seq.allowance is None or seq.made < seq.allowance, "a starving row is never decoded"
         for seq, window in plan.vocode:
             self.heard[seq] += range(window.begin, window.end)
         fate = dict(zip(plan.decode, dice, strict=False))
@@ -99,7 +119,9 @@ class Lives(RuleBasedStateMachine):
         self.it.check()
         for seq in self.all:
             assert self.heard[seq] == list(range(len(self.heard[seq]))), "sound in order, once"
-            assert 0 <= seq.sent <= seq.made <= seq.max_frames
+            assert 0 <= seq.sent <= seq.made
+            assert seq.made <= seq.max_frames or seq.reason is FinishReason.LENGTH
+            assert seq.allowance is None or seq.made <= seq.allowance
             if self.seen[seq][-1] is not seq.status:
                 self.seen[seq].append(seq.status)
             order = [list(Status).index(status) for status in self.seen[seq]]
@@ -110,6 +132,10 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         for seq in self.it.running:
             self.it.report(seq, self.now, 0.0, paused=False)
+        for seq in self.all:
+            if seq.status is Status.WAITING:
+                seq.allowance = None
+            self.it.feed(seq, None, seq.max_frames, self.now)
         for _ in range(10_000):
             if self.it.idle:
                 break
@@ -207,6 +233,82 @@ def test_a_paused_stream_is_not_worked_on() -> None:
     assert plan.wake_at is None
     it.report(seq, 0.0, 0.0, paused=False)
     assert not it.plan(100.0).empty
+
+
+def starved(it: Scheduler, seq: Sequence, now: float = 0.0) -> None:
+    """Step until nothing can be done for `seq` before more text comes."""
+    it.add(seq)
+    plan = it.plan(now)
+    while not plan.empty:
+        it.advance(plan, frame_each(plan), now)
+        plan = it.plan(now)
+    assert seq.starving
+
+
+def test_a_starving_row_costs_no_work_until_it_is_fed() -> None:
+    it, ids = scheduler(), Ids()
+    seq = ids.sequence(allowance=7)
+    starved(it, seq)
+    assert (seq.made, seq.status) == (7, Status.DECODING)
+    later = it.plan(100.0)
+    assert later.empty
+    assert later.wake_at is None, "there is nothing that time could change"
+    it.feed(seq, 8, 50, 100.0)
+    assert it.plan(100.0).decode == (seq,)
+
+
+def test_a_starving_row_lets_others_go_ahead() -> None:
+    """It waits for no sound of the engine's, so nobody stands back for it, and nobody is kept out for it."""
+    it, ids = scheduler(8, Limits(comfort=0.5, prefill=4)), Ids()
+    mute = ids.sequence(allowance=0)
+    starved(it, mute)
+    rich = ids.sequence()
+    it.add(rich)
+    while rich.sent * FRAME < 1.0:
+        assert not step(it, 0.0).empty
+    assert rich in it.plan(0.0).decode
+    thin = ids.sequence(allowance=3)
+    starved(it, thin, 0.0)
+    for _ in range(3):
+        it.add(ids.sequence())
+    assert thin.playing_since == 0.0
+    assert thin.sent * FRAME < 0.1 + Limits().press
+    assert len(it.plan(0.1).prefill) == 3, "though its listener is about to run dry"
+
+
+def test_the_time_that_a_listener_waited_for_text_is_not_made_up_for() -> None:
+    it, ids = scheduler(), Ids()
+    seq = ids.sequence(allowance=3, ahead_limit=0.5)
+    starved(it, seq)
+    assert seq.sent == 2
+    it.feed(seq, None, 50, 60.0)
+    plan = it.plan(60.0)
+    while not plan.empty:
+        it.advance(plan, frame_each(plan), 60.0)
+        plan = it.plan(60.0)
+    assert seq.sent * FRAME <= 0.5 + (CHUNKING.largest + 2) * FRAME, "no minute of sound is hurried ahead"
+
+
+def test_a_row_ends_with_length_whether_its_text_is_complete_or_not() -> None:
+    it, ids = scheduler(), Ids()
+    full, cut = ids.sequence(max_frames=5, allowance=9), ids.sequence(allowance=4)
+    it.add(full)
+    starved(it, cut)
+    assert (full.reason, full.made, full.status) == (FinishReason.LENGTH, 5, Status.FINISHED)
+    it.feed(full, None, 50, 0.0)
+    assert full.reason is FinishReason.LENGTH, "text that comes after the end is nobody's"
+    it.feed(cut, None, 4, 0.0)
+    step(it, 0.0)
+    assert (cut.reason, cut.made, cut.sent) == (FinishReason.LENGTH, 4, 4)
+
+
+def test_cancelled_while_starving_the_slot_is_free() -> None:
+    it, ids = scheduler(slots=1), Ids()
+    seq = ids.sequence(allowance=1)
+    starved(it, seq)
+    assert it.cancel(seq)
+    assert it.slots.free == 1
+    it.check()
 
 
 def test_a_server_that_goes_waits_for_no_listener() -> None:

@@ -124,10 +124,9 @@ def test_no_text_makes_the_work_grow_faster_than_its_length(unit: str, english: 
     def steps(length: int) -> int:
         text = (unit * length)[: length - 2] + " a"
         opened = desk_module._opened(text, english=english, ended=True)
-        stages = desk_module._Stages(*opened, "letters", 240, eager=False)
-        pieces = [*stages.take(), *stages.rest()]
-        assert pieces[-1].end == length
-        return stages.reader.steps + stages.splitter.steps
+        last = desk_module._Pieces(desk_module._Stages(*opened, "letters"), 240, eager=False)
+        assert [*last.take()][-1].end == length
+        return last.stages.reader.steps + last._splitter.steps
 
     small, large = steps(2_000), steps(8_000)
     assert large <= 4.5 * small + 200

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rhapsode_server.core import Piece
+from rhapsode_server.core import Growth, Piece
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.text.desk import TextDesk
 
@@ -79,6 +79,46 @@ def test_the_words_do_not_depend_on_the_fragments(text: str, cuts: list[int]) ->
 def test_one_character_at_a_time_is_the_finest_split(text: str) -> None:
     expected, found = whole(text), in_fragments(text, list(range(len(text))))
     assert [words(pieces or []) for pieces in (expected, found)] == [words(expected or [])] * 2
+
+
+def grown(text: str, cuts: list[int], flushes: bool = False) -> list[Growth] | None:
+    """What a desk says of pieces that grow; with `flushes` every fragment is to be spoken at once."""
+    session, growths = DESK.growing(), []
+    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    try:
+        for begin, end in pairwise(places):
+            growths += session.feed(text[begin:end])
+            growths += session.flush() if flushes else []
+        return growths + session.finish()
+    except TextRefused:
+        return None
+
+
+@settings(max_examples=120, deadline=None)
+@given(text=TEXTS | ANYTHING, cuts=st.lists(st.integers(0, 10_000), max_size=40))
+def test_pieces_that_grow_do_not_depend_on_the_fragments(text: str, cuts: list[int]) -> None:
+    expected, at_once, found = whole(text), grown(text, []), grown(text, cuts)
+    assert (expected is None) == (at_once is None) == (found is None)
+    if expected is None or at_once is None or found is None:
+        return
+    pieces = [growth.piece for growth in found if growth.complete]
+    assert pieces == [growth.piece for growth in at_once if growth.complete]
+    assert words(pieces) == words(expected)
+    check_tiles(text, pieces)
+
+
+@settings(max_examples=120, deadline=None)
+@given(text=TEXTS | ANYTHING, cuts=st.lists(st.integers(0, 10_000), max_size=40), flushes=st.booleans())
+def test_a_piece_grows_at_its_end_only(text: str, cuts: list[int], flushes: bool) -> None:
+    growths = grown(text, cuts, flushes) or []
+    for before, after in pairwise(growths):
+        if before.complete:
+            assert after.piece.start == before.piece.end
+        else:
+            assert after.piece.start == before.piece.start
+            assert after.piece.text.startswith(before.piece.text)
+            assert words([after.piece])[: len(before.piece.words) - 1] == words([before.piece])[:-1]
+    assert all(growth.complete for growth in growths[-1:])
 
 
 def check_tiles(text: str, pieces: list[Piece]) -> None:

@@ -19,6 +19,25 @@ def test_the_first_sentence_stands_alone_however_short() -> None:
     assert texts("Sure. I will do that for you right away, my friend.")[0] == "Sure."
 
 
+def grown(text: str) -> list[str]:
+    desk = DESK.growing()
+    return [growth.piece.text for growth in [*desk.feed(text), *desk.finish()] if growth.complete]
+
+
+def test_pieces_that_grow_end_with_sentences_as_others_do() -> None:
+    text = "Sure. One. Two. Three is a bit longer than the others. And here is one more of them."
+    assert grown(text) == texts(text)
+
+
+def test_a_piece_that_grows_long_ends_behind_a_clause_or_between_words() -> None:
+    clause = "this goes on and on and on " * 2 + "until there is a comma, and goes on behind it"
+    assert grown(clause) == [clause[: clause.index(",") + 1], "and goes on behind it"]
+    long = " ".join(["word"] * 40)
+    assert [len(piece) <= 120 for piece in grown(long)] == [True] * 3
+    assert " ".join(grown(long)) == long
+    assert grown("word " * 20 + "1234567890")[1].endswith("one two three four five six seven eight nine zero")
+
+
 def test_short_sentences_are_spoken_together_later() -> None:
     assert texts("Sure. One. Two. Three is a bit longer than the others.") == [
         "Sure.",

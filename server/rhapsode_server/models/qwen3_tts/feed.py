@@ -1,13 +1,14 @@
 """Text that is still being written, token by token: what is certain is handed on, what may change is kept.
 
 What must not live here: tensors of a row in flight, sentences (the caller decides what one prompt holds).
-The ids that come out, put together, are those of the whole text, however it was cut.
+The ids that come out, put together, are those of the whole text, however it was cut; and the end of speech
+is ruled out until the row has taken the end of the text, so that it does not matter either when text comes.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.models.base import Addition, Utterance
@@ -72,50 +73,71 @@ class QwenFeed:
         self._tokens = CertainTokens(frontend.tokenizer)
         self._text = ""
         self._waiting: list[int] = []
-        self._prompt: QwenPrompt | None = None
-        self._after_prompt = 0
+        self._begun = False
+        self._room = self._after_prompt = 0
         frontend.speech(utterance, (), complete=False)
 
     def feed(self, text: str) -> QwenPrompt | QwenAddition | None:
         """Add a fragment; the prompt comes when enough is certain for the model to begin."""
         self._text += text
         self._waiting += self._tokens.add(text)
-        if self._prompt is None:
+        if not self._begun:
             return self._begin(complete=False) if self._enough() else None
-        return self._go_on(self._prompt, complete=False) if self._waiting else None
+        return self._go_on(complete=False) if self._waiting else None
 
     def finish(self) -> QwenPrompt | QwenAddition:
         """The end of the text. Raises errors.TextRefused where nothing in it can be spoken."""
         self._waiting += self._tokens.finish()
-        if not any(letter.isalnum() for letter in self._text):
+        if not self._speakable():
             raise TextRefused("There is nothing to speak in this text. Send at least one word.")
-        return (
-            self._begin(complete=True) if self._prompt is None else self._go_on(self._prompt, complete=True)
-        )
+        return self._go_on(complete=True) if self._begun else self._begin(complete=True)
 
     def _enough(self) -> bool:
-        """Whether the prefill needs no padding: a token at least, and one beside each frame of a clip."""
+        """Whether the prefill needs no padding: a token at least, and one beside each frame of a clip.
+
+        What has nothing to speak yet is kept back, for it may never have.
+        """
+        if not self._speakable():
+            return False
         text = len(self._waiting) + (len(self._clip.text) if self._clip else 0)
         return bool(self._waiting) and text > (self._clip.frames if self._clip else 0)
+
+    def _speakable(self) -> bool:
+        return any(letter.isalnum() for letter in self._text)
 
     def _begin(self, *, complete: bool) -> QwenPrompt:
         body, self._waiting = tuple(self._waiting), []
         speech = self._frontend.speech(self._utterance, body, complete=complete)
-        self._prompt = self._frontend.assemble(speech, self._utterance, self._text, streaming=True)
-        self._after_prompt = len(self._prompt.trailing)
-        return self._prompt
+        prompt = self._frontend.assemble(speech, self._utterance, self._text, streaming=True)
+        self._after_prompt = len(prompt.trailing)
+        self._room = self._frontend.room(len(prompt.rows))
+        self._refuse_longer()
+        if complete:
+            fewest, most = self._bounds(prompt.fewest, prompt.max_frames)
+            prompt = replace(prompt, fewest=fewest, max_frames=most, positions=len(prompt.rows) + most)
+        self._begun = True
+        return prompt
 
-    def _go_on(self, prompt: QwenPrompt, *, complete: bool) -> QwenAddition:
+    def _go_on(self, *, complete: bool) -> QwenAddition:
         ids = (*self._waiting, *(self._frontend.end if complete else ()))
         self._waiting = []
         self._after_prompt += len(ids)
-        room = prompt.max_frames
-        if self._after_prompt >= room:
-            raise TextRefused("This text is too long for one utterance. Send it in sentences.")
+        self._refuse_longer()
         if not complete:
-            return QwenAddition(ids=ids, allowance=1 + self._after_prompt, max_frames=room)
-        fewest, most = self._frontend.bounds(self._text, room)
+            return QwenAddition(ids=ids, allowance=1 + self._after_prompt, max_frames=self._room)
+        fewest, most = self._bounds(*self._frontend.bounds(self._text, self._room))
         return QwenAddition(ids=ids, allowance=None, max_frames=most, fewest=fewest)
+
+    def _refuse_longer(self) -> None:
+        if self._after_prompt >= self._room:
+            raise TextRefused("This text is too long for one utterance. Send it in sentences.")
+
+    def _bounds(self, fewest: int, most: int) -> tuple[int, int]:
+        """The bounds of a whole text, widened to what a row may do that has not seen its end yet.
+
+        Frame number n adds text token n - 1, so frames up to the last token's can have been made by then.
+        """
+        return max(fewest, self._after_prompt), max(most, self._after_prompt + 1)
 
 
 class QwenFeedingFrontend(QwenFrontend):
