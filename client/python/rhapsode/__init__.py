@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         SpeechInfo,
         SpeechOptions,
         SpeechResult,
+        Stage,
+        StageTime,
         Timings,
         Usage,
         Voice,
@@ -58,7 +60,7 @@ _HOMES = {
     ),
     "speech": (
         *("AudioChunk", "Encoding", "FinishReason", "Pace", "Priority", "SpeechInfo"),
-        *("SpeechOptions", "SpeechResult", "Timings", "Usage", "Voice", "Word"),
+        *("SpeechOptions", "SpeechResult", "Stage", "StageTime", "Timings", "Usage", "Voice", "Word"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -93,6 +95,8 @@ __all__ = [
     "SpeechOptions",
     "SpeechResult",
     "SpeechStream",
+    "Stage",
+    "StageTime",
     "StreamBroken",
     "Timings",
     "Tls",

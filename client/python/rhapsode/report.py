@@ -5,7 +5,8 @@ What must not live here: calls, files, exit codes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.bar import Bar
@@ -14,10 +15,9 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from rhapsode.client import SpeechStream
-    from rhapsode.speech import Timings, Voice
+    from rhapsode.speech import StageTime, Voice
 
 BAR = 32
-TALLIES = ("first_audio", "total")
 COMPUTE = ("text", "prefill", "decode", "vocode", "encode")
 
 
@@ -67,21 +67,37 @@ def show_speech(console: Console, stream: SpeechStream) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    console.print(timeline(stream.result.timings))
+    if stream.result.stages:
+        console.print(timeline(stream.result.stages))
 
 
-def timeline(timings: Timings) -> Table:
-    """A bar for each stage of the server; stages overlap, so each bar begins at nought."""
-    names = [field.name for field in fields(timings) if field.name not in TALLIES]
-    longest = max((getattr(timings, name) for name in names), default=0.0) or 1.0
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(min_width=8)
-    table.add_column(justify="right", min_width=10)
+def timeline(stages: Sequence[StageTime]) -> Table:
+    """The server's stages in the order in which they began, with their times in ms and a bar each.
+
+    The stages of the first piece of the text stand one by one, for they are what the first sound waited
+    for; those of all later pieces share a line, as their times would only repeat.
+    """
+    last = max(stage.end for stage in stages) or 1.0
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("stage", "from ms", "to ms", "busy ms"):
+        table.add_column(title, justify="left" if title == "stage" else "right", no_wrap=True)
     table.add_column(width=BAR)
-    for name in names:
-        spent: float = getattr(timings, name)
-        table.add_row(name, f"{spent * 1000:.1f} ms", Bar(longest, 0, spent, width=BAR))
+    for name, start, end, busy in _lines(stages):
+        times = (f"{seconds * 1000:.1f}" for seconds in (start, end, busy))
+        table.add_row(name, *times, Bar(last, start, max(end, start + last / (8 * BAR)), width=BAR))
     return table
+
+
+def _lines(stages: Sequence[StageTime]) -> list[tuple[str, float, float, float]]:
+    """Name, start, end and busy time of each line, by their starts."""
+    lines = [(str(one.stage), one.start, one.end, one.busy) for one in stages if one.piece == 0]
+    later = [one for one in stages if one.piece]
+    if later:
+        pieces = max(one.piece for one in later) + 1
+        name = f"pieces 2-{pieces}" if pieces > 2 else "piece 2"
+        ends = max(one.end for one in later)
+        lines.append((name, min(one.start for one in later), ends, sum(one.busy for one in later)))
+    return sorted(lines, key=lambda line: (line[1], line[2]))
 
 
 def show_voices(console: Console, voices: list[Voice]) -> None:

@@ -153,13 +153,43 @@ class Timings:
     total: float = 0.0
 
 
+@unique
+class Stage(StrEnum):
+    """A stage of the way from text to sound, at the server."""
+
+    RECEIVE = "receive"
+    NORMALIZE = "normalize"
+    QUEUE = "queue"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    VOCODE = "vocode"
+    ENCODE = "encode"
+    SEND = "send"
+    UNKNOWN = "unknown"  # a stage that this client is too old to know
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """A stage took from `start` to `end`, seconds since the server got the call; for `busy` it worked.
+
+    A long text is spoken in pieces, counted from 0; the stages of the whole utterance have `piece` 0.
+    """
+
+    stage: Stage
+    piece: int
+    start: float
+    end: float
+    busy: float
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechResult:
-    """How an utterance ended, what it took and where the time went."""
+    """How an utterance ended, what it took and where the time went: in sums, and one stage after another."""
 
     finish_reason: FinishReason
     usage: Usage
     timings: Timings
+    stages: tuple[StageTime, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -37,6 +37,11 @@ FINISHES = {
     synthesis_pb2.FINISH_REASON_RUNAWAY: FinishReason.RUNAWAY,
     synthesis_pb2.FINISH_REASON_ERROR: FinishReason.ERROR,
 }
+STAGES = {
+    getattr(synthesis_pb2, f"STAGE_{stage.name}"): stage
+    for stage in speech.Stage
+    if stage is not speech.Stage.UNKNOWN
+}
 SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
 PLAIN = ("voice", "speed", "seed", "language", "instruction", "request_id")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -128,14 +133,30 @@ def chunk(message: audio_pb2.AudioChunk) -> AudioChunk:
 
 def result(message: synthesis_pb2.SynthesisDone) -> speech.SpeechResult:
     """What the last message says."""
-    usage, timings = message.usage, message.timings
     return speech.SpeechResult(
         finish_reason=FINISHES.get(message.finish_reason, FinishReason.UNKNOWN),
-        usage=speech.Usage(usage.characters, usage.delivered_samples, usage.generated_samples, usage.frames),
-        timings=speech.Timings(
-            **{name: seconds(getattr(timings, name)) for name in speech.Timings.__slots__}
-        ),
+        usage=usage(message.usage),
+        timings=timings(message.timings),
+        stages=tuple(stage_time(one) for one in message.timings.stages),
     )
+
+
+def usage(message: synthesis_pb2.Usage) -> speech.Usage:
+    """What an utterance took."""
+    return speech.Usage(
+        message.characters, message.delivered_samples, message.generated_samples, message.frames
+    )
+
+
+def timings(message: synthesis_pb2.Timings) -> speech.Timings:
+    """Where the time went."""
+    return speech.Timings(**{name: seconds(getattr(message, name)) for name in speech.Timings.__slots__})
+
+
+def stage_time(message: synthesis_pb2.StageTime) -> speech.StageTime:
+    """When a stage was."""
+    spent = (seconds(message.start), seconds(message.end), seconds(message.busy))
+    return speech.StageTime(STAGES.get(message.stage, speech.Stage.UNKNOWN), message.piece, *spent)
 
 
 def voice(message: voice_pb2.Voice) -> speech.Voice:

@@ -21,7 +21,18 @@ from rhapsode_server.core import (
     Voice,
 )
 from rhapsode_server.errors import FormatUnsupported, InvalidRequest
-from rhapsode_server.synthesizer import Audio, Done, Event, SpokenWord, Started, Terms, Timings, Usage
+from rhapsode_server.synthesizer import (
+    Audio,
+    Done,
+    Event,
+    SpokenWord,
+    Stage,
+    StageTime,
+    Started,
+    Terms,
+    Timings,
+    Usage,
+)
 
 _ENCODINGS = {
     audio_pb2.AUDIO_ENCODING_UNSPECIFIED: Encoding.PCM_S16LE,
@@ -45,6 +56,17 @@ _FINISH_REASONS = {
     FinishReason.DEADLINE: synthesis_pb2.FINISH_REASON_DEADLINE,
     FinishReason.RUNAWAY: synthesis_pb2.FINISH_REASON_RUNAWAY,
     FinishReason.ERROR: synthesis_pb2.FINISH_REASON_ERROR,
+}
+
+_STAGES = {
+    Stage.RECEIVE: synthesis_pb2.STAGE_RECEIVE,
+    Stage.NORMALIZE: synthesis_pb2.STAGE_NORMALIZE,
+    Stage.QUEUE: synthesis_pb2.STAGE_QUEUE,
+    Stage.PREFILL: synthesis_pb2.STAGE_PREFILL,
+    Stage.DECODE: synthesis_pb2.STAGE_DECODE,
+    Stage.VOCODE: synthesis_pb2.STAGE_VOCODE,
+    Stage.ENCODE: synthesis_pb2.STAGE_ENCODE,
+    Stage.SEND: synthesis_pb2.STAGE_SEND,
 }
 
 # ---- what the client says
@@ -205,6 +227,18 @@ def timings(spent: Timings) -> synthesis_pb2.Timings:
         send=duration(spent.send),
         first_audio=None if spent.first_audio is None else duration(spent.first_audio),
         total=duration(spent.total),
+        stages=[stage_time(one) for one in spent.stages],
+    )
+
+
+def stage_time(spent: StageTime) -> synthesis_pb2.StageTime:
+    """When a stage was."""
+    return synthesis_pb2.StageTime(
+        stage=_STAGES[spent.stage],
+        piece=spent.piece,
+        start=duration(spent.start),
+        end=duration(spent.end),
+        busy=duration(spent.busy),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
 from rhapsode_server.engine.sequence import Stamps
+from rhapsode_server.synthesizer.stages import StageTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Timings:
     send: float = 0.0
     first_audio: float | None = None
     total: float = 0.0
+    stages: tuple[StageTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

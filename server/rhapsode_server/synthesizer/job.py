@@ -15,6 +15,7 @@ from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
 from rhapsode_server.errors import RhapsodeError
 from rhapsode_server.synthesizer.events import Done, Event, Report, Started, Terms
 from rhapsode_server.synthesizer.speaking import Speaking
+from rhapsode_server.synthesizer.stages import Spell, StageTime, Worked, timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Job:
         self.failure = ""
         self._clock = clock
         self._estimate = estimate
-        self._sending = 0.0
+        self._sending = Spell()
         self._first_audio: float | None = None
 
     async def events(self, *, greet: bool = False) -> AsyncGenerator[Event, None]:
@@ -65,7 +66,7 @@ class Job:
                     if audio.seq == 0:
                         self._first_audio = handed_over - self.order.arrived
                     yield audio
-                    self._sending += self._clock() - handed_over
+                    self._sending.add(handed_over, self._clock())
             self.done = self._so_far(self.speaking.reason)
             yield self.done
         except BaseException as error:
@@ -102,11 +103,23 @@ class Job:
     def _so_far(self, reason: FinishReason) -> Done:
         timings = replace(
             self.speaking.timings(),
-            send=self._sending,
+            send=self._sending.busy,
             first_audio=self._first_audio,
             total=self._clock() - self.order.arrived,
+            stages=self._stages(),
         )
         return Done(reason, self.speaking.usage(), timings)
+
+    def _stages(self) -> tuple[StageTime, ...]:
+        arrived, received = self.order.arrived, self.order.terms.received
+        pieces = [Worked(one.text_started, one.text_ended, one.stamps) for one in self.speaking.records()]
+        return timeline(
+            arrived if received is None else received,
+            arrived,
+            pieces,
+            self.speaking.packer.worked,
+            self._sending,
+        )
 
     def _why_unfinished(self, ended: float) -> FinishReason:
         if self.failure:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rhapsode_server.audio.encode import AudioEncoder, Encoded, encoder_for
 from rhapsode_server.core import AudioFormat, Piece, WordTime
 from rhapsode_server.synthesizer.events import Audio, SpokenWord
+from rhapsode_server.synthesizer.stages import Spell
 
 BREATH_SECONDS = 0.06
 """More than any filter or packet holds back: soxr's longest delay here is 25 ms, an Opus packet 20 ms."""
@@ -34,7 +35,7 @@ class Packer:
         self._messages = 0
         self.taken = 0
         self.given = 0
-        self.busy = 0.0
+        self.worked = Spell()
 
     @property
     def sample_rate(self) -> int:
@@ -49,9 +50,9 @@ class Packer:
         """The next [n] samples and the words that have become known; None while filters fill."""
         self._words.extend(words)
         self.taken += len(samples)
-        started = time.perf_counter()
+        started = time.monotonic()
         encoded = self._encoder.encode(samples)
-        self.busy += time.perf_counter() - started
+        self.worked.add(started, time.monotonic())
         return self._message(encoded, self.given + encoded.samples)
 
     def silence(self, samples: int) -> Audio | None:

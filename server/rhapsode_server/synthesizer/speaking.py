@@ -216,7 +216,7 @@ class Speaking:
             prefill=sum(stamp.prefill_busy for stamp in stamps),
             decode=sum(stamp.decode_busy for stamp in stamps),
             vocode=sum(stamp.vocode_busy for stamp in stamps),
-            encode=self.packer.busy,
+            encode=self.packer.worked.busy,
         )
 
     def records(self) -> tuple[PieceRecord, ...]:

@@ -22,6 +22,24 @@ RATE = 24000
 Answer = Callable[[synthesis_pb2.SynthesizeRequest, Any], Iterator[synthesis_pb2.SynthesizeResponse]]
 
 
+STAGES = (
+    (synthesis_pb2.STAGE_RECEIVE, 0, 0, 1, 1),
+    (synthesis_pb2.STAGE_NORMALIZE, 0, 1, 5, 4),
+    (synthesis_pb2.STAGE_DECODE, 0, 15, 115, 100),
+    (synthesis_pb2.STAGE_NORMALIZE, 1, 20, 24, 4),
+    (synthesis_pb2.STAGE_SEND, 0, 41, 200, 3),
+    (synthesis_pb2.STAGE_DECODE, 2, 120, 180, 40),
+    (99, 0, 190, 200, 1),
+)
+"""Stage, piece, start, end and busy time in ms, as `done` tells them."""
+
+
+def stage_time(stage: int, piece: int, *times: int) -> synthesis_pb2.StageTime:
+    """When a stage was."""
+    start, end, busy = (Duration(nanos=ms * 1_000_000) for ms in times)
+    return synthesis_pb2.StageTime(stage=stage, piece=piece, start=start, end=end, busy=busy)  # type: ignore[arg-type]
+
+
 def started(encoding: int = audio_pb2.AUDIO_ENCODING_PCM_S16LE) -> synthesis_pb2.SynthesizeResponse:
     """The first message."""
     said = synthesis_pb2.SynthesisStarted(
@@ -56,6 +74,7 @@ def done(
     timings = synthesis_pb2.Timings(first_audio=Duration(nanos=40_000_000), total=Duration(seconds=1))
     for name, duration in durations.items():
         getattr(timings, name).CopyFrom(duration)
+    timings.stages.extend(stage_time(*times) for times in STAGES)
     said = synthesis_pb2.SynthesisDone(finish_reason=reason, usage=usage, timings=timings)  # type: ignore[arg-type]
     return synthesis_pb2.SynthesizeResponse(done=said)
 

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import rhapsode
 from rhapsode import Tls
-from rhapsode.speech import SpeechOptions
+from rhapsode.speech import SpeechOptions, Stage, StageTime
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
 from tests.unit.client.fake import RATE, Fake, audio, done, refuse, serve, started, utterance
@@ -59,6 +59,8 @@ def test_sound_info_and_result(target: str, asynchronous: bool) -> None:
     assert stream.result.usage == rhapsode.Usage(5, 150, 150, 3)
     assert stream.result.timings.decode == pytest.approx(0.1)
     assert stream.result.timings.total == pytest.approx(1.0)
+    assert stream.result.stages[2] == StageTime(Stage.DECODE, 0, 0.015, 0.115, 0.1)
+    assert stream.result.stages[-1].stage is Stage.UNKNOWN
     assert 0 < stream.first_audio_after <= stream.elapsed
 
 

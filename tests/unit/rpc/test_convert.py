@@ -18,7 +18,17 @@ from rhapsode_server.core import (
 )
 from rhapsode_server.errors import FormatUnsupported, InvalidRequest
 from rhapsode_server.rpc import convert
-from rhapsode_server.synthesizer import Audio, Done, SpokenWord, Started, Terms, Timings, Usage
+from rhapsode_server.synthesizer import (
+    Audio,
+    Done,
+    SpokenWord,
+    Stage,
+    StageTime,
+    Started,
+    Terms,
+    Timings,
+    Usage,
+)
 
 VOICE = Voice("alto", "toy", ("en",), 16_000)
 ASKED = Request("r-1", "Hello.", "alto", seed=2**64 - 1)
@@ -133,11 +143,19 @@ def test_events_become_messages() -> None:
 
 
 def test_times_and_counts_arrive_under_their_names() -> None:
-    spent = Timings(*(float(number) for number in range(1, 10)))
+    names = [field.name for field in fields(Timings) if field.name != "stages"]
+    spent = Timings(**{name: float(number) for number, name in enumerate(names, 1)})  # type: ignore[arg-type]
     said = convert.timings(spent)
-    for field in fields(Timings):
-        assert convert.seconds(getattr(said, field.name)) == getattr(spent, field.name), field.name
+    for name in names:
+        assert convert.seconds(getattr(said, name)) == getattr(spent, name), name
     assert not convert.timings(Timings()).HasField("first_audio")
+    told = [StageTime(stage, n, n / 2, n + 1.0, n / 4) for n, stage in enumerate(Stage)]
+    stages = convert.timings(Timings(stages=tuple(told))).stages
+    assert [synthesis_pb2.Stage.Name(one.stage) for one in stages] == [f"STAGE_{s.name}" for s in Stage]
+    assert [(one.piece, one.start.ToTimedelta().total_seconds()) for one in stages] == [
+        (n, n / 2) for n in range(len(Stage))
+    ]
+    assert (stages[2].end.seconds, stages[2].busy.ToMilliseconds()) == (3, 500)
     used = convert.usage(Usage(characters=1, delivered=2, generated=3, frames=4))
     assert (used.characters, used.delivered_samples, used.generated_samples, used.frames) == (1, 2, 3, 4)
 
