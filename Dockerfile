@@ -1,4 +1,4 @@
-# The server as an image: no build tools, no root, no writable file system needed.
+# The server as an image: no build tools, no root, no writable file system needed. `make image` builds it.
 #
 #   docker build --build-arg VARIANT=cuda -t rhapsode:0.1.0-cuda .
 #
@@ -7,20 +7,28 @@
 # /opt/rhapsode/bill-of-materials.cdx.json (CycloneDX).
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+# Gigabytes that change with constraints/ only.
+FROM ${BASE_IMAGE} AS packages
 ARG VARIANT=cpu
 ARG TORCH_BACKEND=
-ARG SOURCE_DATE_EPOCH=0
 WORKDIR /source
+COPY pyproject.toml ./
+COPY constraints constraints
+COPY scripts/image-install scripts/image-slim.py scripts/
+RUN scripts/image-install packages "${VARIANT}" "${TORCH_BACKEND}"
+
+# Megabytes that change with every commit.
+FROM packages AS ours
+ARG SOURCE_DATE_EPOCH=0
 COPY . .
-RUN SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
-    scripts/image-install "${VARIANT}" "${TORCH_BACKEND}"
+RUN SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} scripts/image-install ours
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title=rhapsode \
       org.opencontainers.image.description="Streaming text-to-speech over gRPC" \
       org.opencontainers.image.licenses=Apache-2.0
-COPY --from=build /opt/rhapsode /opt/rhapsode
+COPY --from=packages /opt/rhapsode /opt/rhapsode
+COPY --from=ours /opt/ours /opt/rhapsode
 # Bytecode is there already, and everything that libraries like to keep goes to /tmp, the one writable place.
 ENV PATH=/opt/rhapsode/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

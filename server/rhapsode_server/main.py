@@ -37,6 +37,7 @@ from rhapsode_server.rpc.call import request_id
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
+from rhapsode_server.rpc.load_reports import LoadReports
 from rhapsode_server.rpc.security import Security
 from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
 from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
@@ -121,14 +122,17 @@ class Serving:
         """Take the ports and answer health probes; every other call is told NotReady."""
         wanted = self.settings.server
         security = Security.of(self.settings.security, self.settings.quotas)
-        edges = [*self._telemetry.interceptors(_sound_of), Edge(), *security.guards]
+        reports = LoadReports(lambda: self.engine.load() if self.engine else None)
+        told = [reports] if wanted.load_reports else []
+        edges = [*self._telemetry.interceptors(_sound_of), *told, Edge(), *security.guards]
         main = servers.build(_connections(self.settings), edges)
-        trace_id = self._telemetry.trace_id
+        if told:
+            reports.add_to(main)
         service = SpeechSynthesis(
             self.gate,
             longest=wanted.max_stream_seconds,
             session=_session_limits(self.settings),
-            trace_id=trace_id,
+            trace_id=self._telemetry.trace_id,
         )
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
         self._health.add_to(main)

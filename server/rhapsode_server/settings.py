@@ -28,6 +28,8 @@ class ServerSettings(_Section):
     """A second, plaintext port with grpc.health.v1 only, for probes; the main port has it too."""
     reflection: bool = False
     """Let clients such as grpcurl ask which services there are."""
+    load_reports: bool = False
+    """Tell balancers how busy the server is, by ORCA: with the end of each call, and by OpenRcaService."""
     drain_seconds: float = Field(default=30.0, ge=0)
     """How long running utterances may go on after SIGTERM; then they are cancelled."""
     max_stream_seconds: float = Field(default=1800.0, gt=0)

@@ -75,6 +75,7 @@ labels:
 {{- $server := dict
   "host" "0.0.0.0" "port" .Values.ports.grpc "health_port" .Values.ports.health
   "reflection" .Values.grpc.reflection
+  "load_reports" .Values.grpc.loadReports
   "drain_seconds" .Values.shutdown.drainSeconds
   "max_stream_seconds" .Values.limits.maxStreamSeconds
   "max_concurrent_streams" .Values.grpc.maxConcurrentStreams

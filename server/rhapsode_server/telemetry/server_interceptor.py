@@ -1,7 +1,7 @@
 """Our own interceptor for grpc.aio: one SERVER span and one duration for each RPC, with the true status.
 
 It serves all four arities and both ways of answering (returning or yielding, and `await context.write`),
-and tells cancellation and deadline apart. Health checks and reflection pass untouched.
+and tells cancellation and deadline apart. Health checks, reflection and load reports pass untouched.
 What must not live here: how a status is judged (outcome.py), spans of stages (tracing.py).
 """
 
@@ -30,7 +30,7 @@ Handler = Any
 Behaviour = Callable[[Any, Any], Any]
 """What a servicer does with a request, or an iterator of them, and a context."""
 
-UNTRACED = ("/grpc.health.", "/grpc.reflection.")
+UNTRACED = ("/grpc.health.", "/grpc.reflection.", "/xds.service.orca.")
 
 
 class Watched:
