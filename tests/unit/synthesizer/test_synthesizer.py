@@ -22,7 +22,8 @@ from rhapsode_server.errors import (
 )
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import Step
-from rhapsode_server.synthesizer import Audio, Done, Manner, Started, Terms
+from rhapsode_server.synthesizer import Audio, Done, Manner, Started, Synthesizer, Terms
+from rhapsode_server.text.desk import TextDesk
 from torch import Tensor
 
 from tests.unit.synthesizer.conftest import PAUSE, Bench, MakeBench, request
@@ -109,6 +110,23 @@ async def test_a_long_text_starts_like_a_short_one(bench: Bench) -> None:
                 break
         assert bench.desk.asked <= 2
         assert len(bench.engine.streams) == 1
+
+
+async def test_five_hundred_figures_are_spoken_to_their_end(bench: Bench) -> None:
+    desk = TextDesk(reads="letters")
+    synthesizer = Synthesizer(bench.engine, desk)
+    spoken, done = 0, None
+    async for event in synthesizer.synthesize(request("1" * 500), Terms(paced=False)):
+        if isinstance(event, Audio):
+            if not spoken:
+                assert len(bench.engine.streams) <= 2, "the first sound waited for more than its own piece"
+            spoken += len(event.words)
+        elif isinstance(event, Done):
+            done = event
+    await synthesizer.close()
+    assert done is not None
+    assert done.reason is FinishReason.STOP
+    assert (spoken, done.usage.characters) == (500, 500)
 
 
 class WaitsAt(toy.ToyAcoustic):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rhapsode_server.core import Piece
 from rhapsode_server.errors import TextRefused
 from rhapsode_server.text import desk as desk_module
@@ -130,6 +132,39 @@ def test_no_text_makes_the_work_grow_faster_than_its_length(unit: str, english: 
 
     small, large = steps(2_000), steps(8_000)
     assert large <= 4.5 * small + 200
+
+
+def work_to_the_first_piece(text: str, *, english: bool) -> int | None:
+    """Steps of the walk and the splitter until the first piece is there; None where there is none."""
+    opened = desk_module._opened(text, english=english, ended=True)
+    last = desk_module._Pieces(
+        desk_module._Stages(*opened, "phones" if english else "letters"), 240, eager=False
+    )
+    if next(last.take(), None) is None:
+        return None
+    return last.stages.reader.steps + last._splitter.steps
+
+
+@pytest.mark.parametrize("english", [True, False])
+@pytest.mark.parametrize("unit", [*PATHOLOGICAL, "$1,", "a.b.", "((((", "e\u0301", "1a.$(\U0001f600\u0301,"])
+def test_no_long_text_begins_later_than_a_short_one(unit: str, english: bool) -> None:
+    lengths = (2_000, 10_000)
+    short, long = (work_to_the_first_piece((unit * n)[:n], english=english) for n in lengths)
+    assert long == short
+    assert short is None or short < 400
+
+
+@given(st.lists(st.sampled_from(PATHOLOGICAL), min_size=1, max_size=12), st.booleans())
+def test_no_mixture_makes_the_first_piece_wait(units: list[str], english: bool) -> None:
+    """Behind a few words of sense, which are a piece of their own, may stand whatever there is."""
+    sense = "Good morning to you all, and welcome to this very house. It is fine to see you."
+    hostile = sense + " " + ("".join(units) * 10_000)[: 9_900 - len(sense)]
+    try:
+        work = work_to_the_first_piece(hostile, english=english)
+    except TextRefused:
+        return  # a command without an end
+    assert work is not None
+    assert work < 400
 
 
 def test_a_number_of_four_hundred_figures_is_read_figure_by_figure() -> None:
