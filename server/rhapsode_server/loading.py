@@ -36,11 +36,25 @@ def load_model(wanted: ModelSettings) -> SpeechModel:
     began = time.monotonic()
     options = {"voices": wanted.voices, **wanted.options}
     model = registry.load(wanted.source, family=wanted.family, device=device, **options)
-    torch.set_num_threads(wanted.threads or model.threads or registry.usable_cores())
     facts = " ".join(f"{name}={fact}" for name, fact in model.details.items())
-    took, threads = time.monotonic() - began, torch.get_num_threads()
-    log.info("loaded %s in %.1f s, %d threads: %s", model.name, took, threads, facts)
+    took = time.monotonic() - began
+    log.info("loaded %s in %.1f s, %d threads: %s", model.name, took, threads_for(wanted, model), facts)
     return model
+
+
+def threads_for(wanted: ModelSettings, model: SpeechModel) -> int:
+    """How many threads share a matrix product of the engine's."""
+    return wanted.threads or model.threads or registry.usable_cores()
+
+
+def alone() -> None:
+    """Let this thread do its matrix products by itself: call it first on every thread beside the engine's.
+
+    OpenMP gives each thread that computes a team of its own, and lets no team wait actively once all teams
+    together have more threads than the machine has cores. A second team alive, even an idle one, made the
+    engine 1.6 times slower (SpeechT5 at 20 rows, two cores).
+    """
+    torch.set_num_threads(1)
 
 
 async def warm_up(synthesizer: Synthesizer) -> None:

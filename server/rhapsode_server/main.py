@@ -30,7 +30,7 @@ from rhapsode_server.config import ModelSettings, Settings
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.worker import EngineSettings
 from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed, ModelUnusable
-from rhapsode_server.loading import load_model, warm_up
+from rhapsode_server.loading import alone, load_model, threads_for, warm_up
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
 from rhapsode_server.rpc.call import request_id
@@ -182,7 +182,11 @@ class Serving:
         def died() -> None:
             loop.call_soon_threadsafe(self._death.set)
 
-        settings = EngineSettings(slots=wanted.slots or 0, max_waiting=wanted.max_waiting)
+        settings = EngineSettings(
+            slots=wanted.slots or 0,
+            max_waiting=wanted.max_waiting,
+            threads=threads_for(self.settings.model, model),
+        )
         return Engine(model, settings, self._telemetry.observer, on_death=died)
 
     # ---- end
@@ -261,7 +265,7 @@ def _session_limits(settings: Settings) -> SessionLimits:
 
 
 def _manner(settings: Settings) -> Manner:
-    return Manner(settings.engine.max_ahead or None, settings.limits.text_workers)
+    return Manner(settings.engine.max_ahead or None, settings.limits.text_workers, alone)
 
 
 def _refused(message: str, code: int) -> int:

@@ -44,9 +44,13 @@ class Failure:
 
 
 class Runner:
-    """Executes plans on one model with `slots` rows. One thread at a time may use it."""
+    """Executes plans on one model with `slots` rows. One thread at a time may use it: the one that made it,
+    which is then also the one whose `threads` share a matrix product (0: as many as torch has been told).
+    """
 
-    def __init__(self, model: SpeechModel, slots: int) -> None:
+    def __init__(self, model: SpeechModel, slots: int, threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
         self.model = model
         self.failures: list[Failure] = []
         self._acoustic_state = model.acoustic.new_state(slots)

@@ -31,7 +31,8 @@ class EngineSettings:
     """`slots` 0 and `vocode_frames` -1 mean what the model itself suggests.
 
     `max_waiting` requests may queue beyond the slots; `prefill` of them are let in per step; streams with
-    more than `comfort` seconds in hand stand back while somebody waits for a first sound.
+    more than `comfort` seconds in hand stand back while somebody waits for a first sound. `threads` is how
+    many share a matrix product on a CPU, 0 what torch has been told.
     """
 
     slots: int = 0
@@ -39,6 +40,7 @@ class EngineSettings:
     prefill: int = 8
     vocode_frames: int = -1
     comfort: float = 1.0
+    threads: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -80,6 +82,7 @@ class Worker:
         self.dead = False
         self.service_seconds = 1.0
         self._model = model
+        self._threads = settings.threads
         self._observer = observer
         self._clock = clock
         self._inbox = inbox
@@ -125,7 +128,7 @@ class Worker:
     def run(self, on_death: Callable[[], None]) -> None:
         """The thread's edge: whatever ends the loop, every stream is told."""
         try:
-            self._runner = Runner(self._model, self.slots.count)
+            self._runner = Runner(self._model, self.slots.count, self._threads)
             while not self._inbox.closed:
                 self._turn()
         except Exception as error:  # noqa: BLE001 - the thread's edge

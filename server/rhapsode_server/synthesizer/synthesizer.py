@@ -33,10 +33,14 @@ _SLOWEST_CHARACTER = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How utterances are treated: `max_ahead` seconds before their listener (None: as far as it goes)."""
+    """How utterances are treated: `max_ahead` seconds before their listener (None: as far as it goes).
+
+    Each of the `text_workers` threads calls `worker_begins` before anything else.
+    """
 
     max_ahead: float | None = 10.0
     text_workers: int = 4
+    worker_begins: Callable[[], None] | None = None
 
 
 USUAL = Manner()
@@ -61,7 +65,9 @@ class Synthesizer:
         self._manner = manner
         self._recorder = recorder
         self._clock = clock
-        self._workers = ThreadPoolExecutor(manner.text_workers, thread_name_prefix="rhapsode-text")
+        self._workers = ThreadPoolExecutor(
+            manner.text_workers, thread_name_prefix="rhapsode-text", initializer=manner.worker_begins
+        )
         self._pace = Pace()
         self._first_sound: float | None = None
         self._settling: set[asyncio.Task[Report]] = set()
