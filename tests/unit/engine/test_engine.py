@@ -206,8 +206,10 @@ async def test_a_lost_device_ends_the_engine_and_every_stream(model: SpeechModel
     died = threading.Event()
     engine = Engine(model, EngineSettings(slots=1), on_death=died.set)
     engine.start()
-    streams = [engine.submit(ask(model, 30)) for _ in range(3)]
+    gate.open.clear()
     gate.error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    streams = [engine.submit(ask(model)) for _ in range(3)]
+    gate.open.set()
     for stream in streams:
         with pytest.raises(EngineStopped):
             await listen(stream)
