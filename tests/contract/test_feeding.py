@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rhapsode_server.core import FinishReason, Piece
 from rhapsode_server.engine.sequence import Sequence, Status
@@ -23,6 +23,7 @@ from rhapsode_server.models.base import (
 from ..support import fed_toy
 from .driver import Driver, Wave
 from .families import SENTENCES, qwen3_tts
+from .test_promises import assert_same
 
 TEXTS = (*SENTENCES[:3], "Wait: 3,50 for the l'eau? No... 世界 has it, and so do we.")
 
@@ -106,7 +107,12 @@ TIMES = st.lists(st.integers(0, 12), min_size=1, max_size=8)
 """How many steps pass before each fragment."""
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_it_sounds_as_if_all_text_had_been_there(model: SpeechModel, data: st.DataObject) -> None:
     driver = Driver(model, data.draw(st.integers(1, 3)))
@@ -126,7 +132,7 @@ def test_it_sounds_as_if_all_text_had_been_there(model: SpeechModel, data: st.Da
             break
         driver.step()
     for text, seed, _, feeding in feedings:
-        assert np.array_equal(feeding.wave, at_once(model, text, seed))
+        assert_same(feeding.wave, at_once(model, text, seed), 1e-5)  # a batched vocoder rounds differently
 
 
 def test_a_starving_row_waits_without_work_and_then_goes_on(model: SpeechModel) -> None:

@@ -2,6 +2,7 @@
 
 The same face as PreparedPieces (pieces.py), for text that comes in fragments: `feed`, `flush` and `end`
 queue what the client said, in order; a worker thread reads it; `take` waits for the next prompt.
+ArrivingPieces waits for the end of each piece; growing.py is for families that need not.
 What must not live here: the engine, sound, the rules of splitting (text/ has them).
 """
 
@@ -9,25 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from rhapsode_server.core import Piece
 from rhapsode_server.models.base import TextFrontend, Utterance
 from rhapsode_server.synthesizer.pieces import ArrivingDesk, Prepared, piece_seed
 
+T = TypeVar("T")
+
 Flushed = Callable[[str], None]
 """Called with the name of a flush when the sound of all text before it has been given."""
 
 
-class ArrivingPieces:
+class Arriving(ABC, Generic[T]):
     """The prompts of one context. Use it on one event loop; `drop` it at the end, whatever the end."""
 
     def __init__(
         self,
-        desk: ArrivingDesk,
+        desk: ArrivingDesk[T],
         frontend: TextFrontend,
         utterance: Utterance,
         workers: Executor,
@@ -130,16 +135,22 @@ class ArrivingPieces:
         work = {"feed": lambda: self._desk.feed(word), "flush": self._desk.flush, "end": self._desk.finish}
         started = time.monotonic()
         loop = asyncio.get_running_loop()
-        for piece in await loop.run_in_executor(self._workers, work[what]):
-            prepared = await loop.run_in_executor(self._workers, self._prepare, piece, self._cut, started)
-            self._cut += 1
-            self._prepared.append(prepared)
-            self._news.set()
+        for given in await loop.run_in_executor(self._workers, work[what]):
+            await self._take_in(given, started)
             started = time.monotonic()
         if what == "flush":
             self._marks.append((self._cut, word))
             self._acknowledge()
         self._ended = what == "end"
+
+    @abstractmethod
+    async def _take_in(self, given: T, started: float) -> None:
+        """Make prompts of what the desk has given, whose text was worked on from `started` on."""
+
+    def _ready(self, prepared: Prepared) -> None:
+        """There is one prompt more to take."""
+        self._prepared.append(prepared)
+        self._news.set()
 
     def _woken(self, reader: asyncio.Task[None]) -> None:
         """Wake whoever takes: the text has ended, or cannot be read. An error nobody takes is no news."""
@@ -147,11 +158,20 @@ class ArrivingPieces:
             reader.exception()
         self._news.set()
 
+    def _acknowledge(self) -> None:
+        while self._marks and self._marks[0][0] <= self._spoken:
+            self._flushed(self._marks.popleft()[1])
+
+
+class ArrivingPieces(Arriving[Piece]):
+    """A prompt for every piece, once it is known to its end."""
+
+    async def _take_in(self, given: Piece, started: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._ready(await loop.run_in_executor(self._workers, self._prepare, given, self._cut, started))
+        self._cut += 1
+
     def _prepare(self, piece: Piece, number: int, started: float) -> Prepared:
         seed = piece_seed(self._utterance.seed, number)
         prompt = self._frontend.prepare(replace(self._utterance, piece=piece, seed=seed))
         return Prepared(piece, prompt, started, time.monotonic())
-
-    def _acknowledge(self) -> None:
-        while self._marks and self._marks[0][0] <= self._spoken:
-            self._flushed(self._marks.popleft()[1])

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from rhapsode_server.synthesizer.arriving import ArrivingPieces
+from rhapsode_server.synthesizer.arriving import Arriving
 from rhapsode_server.synthesizer.events import Audio, Event, Report, SpokenWord, Timings, Usage
 from rhapsode_server.synthesizer.job import Job
 
@@ -72,10 +72,10 @@ class Context:
         self._words: list[SpokenWord] = []
         self._written = 0
         self._played: int | None = None
-        self._pieces: ArrivingPieces
+        self._pieces: Arriving[Any]
         self._task: asyncio.Task[None] | None = None
 
-    def reads(self, pieces: ArrivingPieces) -> ArrivingPieces:
+    def reads(self, pieces: Arriving[Any]) -> Arriving[Any]:
         """The text is read through these."""
         self._pieces = pieces
         return pieces

@@ -106,13 +106,24 @@ class Wording:
         """`begins` is the native sample of the utterance at which the piece begins."""
         self._text, self._piece, self._begins, self._packer = text, piece, begins, packer
         self._open: list[WordTime] = []
+        self._guessed = 0
 
-    def guess(self, samples: int) -> list[WordTime]:
-        """Times for a model that has none: `samples` of sound shared among the words by their letters."""
-        words = self._piece.words
+    def grow(self, text: str, piece: Piece) -> None:
+        """More of the text and of the piece is known: words have been added at the end."""
+        self._text, self._piece = text, piece
+
+    def guess(self, samples: int, heard: int = 0) -> list[WordTime]:
+        """Times for a model that has none: `samples` of sound shared among the words by their letters.
+
+        Words that had a time before are left out; no other begins before the `heard` samples that have gone.
+        """
+        words, first = self._piece.words, self._guessed
+        if first == len(words):
+            return []
         ends = list(accumulate(len(word.text) + len(word.after) + 1 for word in words))
-        edges = [0, *(samples * end // ends[-1] for end in ends)] if ends else []
-        return [WordTime(n, edges[n], edges[n + 1], exact=False) for n in range(len(words))]
+        edges = [max(heard, edge) for edge in (0, *(samples * end // ends[-1] for end in ends))]
+        self._guessed = len(words)
+        return [WordTime(n, edges[n], edges[n + 1], exact=False) for n in range(first, len(words))]
 
     def words(self, times: Sequence[WordTime]) -> list[SpokenWord]:
         """The written words that are complete with these times."""

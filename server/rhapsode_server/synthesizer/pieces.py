@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from rhapsode_server.core import Piece, Request, Voice
-from rhapsode_server.models.base import Prompt, TextFrontend, Utterance
+from rhapsode_server.core import Growth, Piece, Request, Voice
+from rhapsode_server.models.base import Addition, Prompt, TextFrontend, Utterance
+
+T = TypeVar("T")
 
 
 class Desk(Protocol):
@@ -24,35 +26,74 @@ class Desk(Protocol):
         """Pieces in order, each made when it is asked for; raises TextRefused. On a worker thread."""
         ...
 
-    def session(self, language: str = "en") -> ArrivingDesk:
+    def session(self, language: str = "en") -> ArrivingDesk[Piece]:
         """The same for a text that is still being written; raises TextRefused for the language."""
         ...
 
+    def growing(self, language: str = "en") -> ArrivingDesk[Growth]:
+        """The same for a family that need not wait for the end of a piece."""
+        ...
 
-class ArrivingDesk(Protocol):
+
+class ArrivingDesk(Protocol[T]):
     """Who cuts an arriving text. On a worker thread, one call at a time; raises TextRefused."""
 
-    def feed(self, text: str) -> list[Piece]:
-        """Add a fragment; the pieces that are certain now."""
+    def feed(self, text: str) -> list[T]:
+        """Add a fragment; the pieces (or what has grown of them) that are certain now."""
         ...
 
-    def flush(self) -> list[Piece]:
-        """The pieces of all that has arrived."""
+    def flush(self) -> list[T]:
+        """The same, and all pieces of what has arrived are complete."""
         ...
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[T]:
         """The same at the end, where having had nothing to speak is an error."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+class Additions:
+    """Text that follows a prompt, on its way to the stream that speaks it; kept until there is one."""
+
+    def __init__(self) -> None:
+        self._kept: list[Addition] = []
+        self._feed: Callable[[Addition], None] | None = None
+        self._cancel: Callable[[], None] = lambda: None
+        self._broken = False
+
+    def lead_to(self, feed: Callable[[Addition], None], cancel: Callable[[], None]) -> None:
+        """There is a stream now: what was kept, and all that comes, goes there."""
+        self._feed, self._cancel = feed, cancel
+        for addition in self._kept:
+            feed(addition)
+        self._kept.clear()
+        if self._broken:
+            cancel()
+
+    def add(self, addition: Addition) -> None:
+        """More text."""
+        if self._feed is None:
+            self._kept.append(addition)
+        else:
+            self._feed(addition)
+
+    def break_off(self) -> None:
+        """The text cannot go on: nobody may wait for the rest of this prompt's sound."""
+        self._broken = True
+        self._cancel()
+
+
+@dataclass(eq=False, slots=True)
 class Prepared:
-    """A piece and its prompt, and when its text was worked on (seconds, monotonic)."""
+    """A piece and its prompt, and when its text was worked on (seconds, monotonic).
+
+    Where there are `additions` the piece may still grow: `piece` is then all of it that is known by now.
+    """
 
     piece: Piece
     prompt: Prompt
     started: float
     ended: float
+    additions: Additions | None = None
 
 
 class Pieces(Protocol):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from rhapsode_server.core import FinishReason, Priority
 from rhapsode_server.engine.engine import Engine
@@ -144,6 +145,8 @@ class Speaking:
             ahead_limit=self._course.ahead_limit,
             before=self._flights[-1].stream if self._flights else None,
         )
+        if prepared.additions is not None:
+            prepared.additions.lead_to(partial(self._engine.feed, stream), stream.cancel)
         flight = Flight(prepared, stream)
         self._flights.append(flight)
         self._pieces.begin()
@@ -151,12 +154,13 @@ class Speaking:
 
     def _packed(self, now: Flight, chunk: Chunk) -> Audio | None:
         assert now.wording is not None  # noqa: S101 - set before the first chunk is read
-        times = chunk.words if self._aligned or now.samples else now.wording.guess(self._samples_of(now))
+        now.wording.grow(self._pieces.text, now.prepared.piece)
+        times = chunk.words if self._aligned else now.wording.guess(self._samples_of(now), now.samples)
         now.samples += len(chunk.samples)
         return self.packer.sound(chunk.samples, now.wording.words(times))
 
     def _samples_of(self, flight: Flight) -> int:
-        """How many samples the whole piece will probably have."""
+        """How many samples the piece, as far as it is known, will probably have."""
         return round(self._expected(flight) * self._rate)
 
     async def _look_ahead(self, now: Flight) -> None:

@@ -12,15 +12,17 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rhapsode_server.core import Request
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.errors import DeadlineTooShort, Overloaded
-from rhapsode_server.models.base import SpeechModel
-from rhapsode_server.synthesizer.arriving import ArrivingPieces, Flushed
+from rhapsode_server.models.base import Feedable, FeedingFrontend, SpeechModel
+from rhapsode_server.synthesizer.arriving import Arriving, ArrivingPieces, Flushed
 from rhapsode_server.synthesizer.checks import check, check_speed
 from rhapsode_server.synthesizer.context import Context, Send
 from rhapsode_server.synthesizer.events import UNRECORDED, Done, Event, Recorder, Report, Terms
+from rhapsode_server.synthesizer.growing import GrowingPieces
 from rhapsode_server.synthesizer.job import Job, Order
 from rhapsode_server.synthesizer.packing import Packer
 from rhapsode_server.synthesizer.pieces import Desk, Pieces, PreparedPieces, how_to_speak
@@ -131,10 +133,12 @@ class Synthesizer:
         utterance = how_to_speak(order.request, order.voice)
         return PreparedPieces(self._desk, order.request.text, self.model.frontend, utterance, self._workers)
 
-    def _arriving(self, order: Order, flushed: Flushed) -> ArrivingPieces:
+    def _arriving(self, order: Order, flushed: Flushed) -> Arriving[Any]:
         utterance = how_to_speak(order.request, order.voice)
-        desk = self._desk.session(utterance.language)
-        return ArrivingPieces(desk, self.model.frontend, utterance, self._workers, flushed)
+        frontend, language = self.model.frontend, utterance.language
+        if isinstance(frontend, FeedingFrontend) and isinstance(self.model.acoustic, Feedable):
+            return GrowingPieces(self._desk.growing(language), frontend, utterance, self._workers, flushed)
+        return ArrivingPieces(self._desk.session(language), frontend, utterance, self._workers, flushed)
 
     def _expect(self, terms: Terms) -> None:
         """Refuse at once what would come too late, before any work is done.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from rhapsode_server.core import AudioFormat, Piece, Request, Word
+from rhapsode_server.core import AudioFormat, Growth, Piece, Request, Word
 from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.stream import AudioStream
 from rhapsode_server.engine.worker import EngineSettings
@@ -40,8 +40,11 @@ class CountingDesk:
             pause = PAUSE if number < len(parts) else 0.0
             yield Piece(part, tuple(words), words[0].start, at, pause)
 
-    def session(self, language: str = "en") -> ArrivingDesk:
+    def session(self, language: str = "en") -> ArrivingDesk[Piece]:
         return TextDesk(reads="letters").session(language)
+
+    def growing(self, language: str = "en") -> ArrivingDesk[Growth]:
+        return TextDesk(reads="letters", longest=120).growing(language)
 
 
 class Spy(Engine):
