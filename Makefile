@@ -36,6 +36,10 @@ test: $(READY) ## the whole test suite, without a GPU and without a model hub
 test-slow: $(READY) ## what takes minutes
 	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=7200 $(PYTEST_ARGS)
 
+.PHONY: test-reliability
+test-reliability: $(READY) ## what must hold when things go wrong (docs/reliability.md), at full size and with its times
+	$(BIN)/python -m pytest tests/reliability -m "slow or not slow" -o faulthandler_timeout=1800 $(PYTEST_ARGS)
+
 .PHONY: test-gpu
 test-gpu: $(READY) ## what needs a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)

@@ -54,6 +54,8 @@ T = TypeVar("T")
 AS_ASKED, UNUSABLE, NO_PORT, ENGINE_LOST = 0, 2, 69, 70
 AFTER_DRAIN_SECONDS = 5.0
 """For each step after the drain: calls to learn that they are cancelled, the engine to stop."""
+HUNG_SECONDS = 1.0
+"""The same where the engine hangs: it will not stop, and its callers should learn it soon."""
 
 
 def serve_command(argv: list[str]) -> int:
@@ -88,6 +90,7 @@ class Serving:
         self.health_port: int | None = None
         self.engine: Engine | None = None
         self.stuck = False
+        self.patience = AFTER_DRAIN_SECONDS
         self.gate = Gate()
         self._telemetry = telemetry or Telemetry(None)
         self._load = load or load_model
@@ -173,6 +176,7 @@ class Serving:
         await self._health.follow(self.engine.heartbeat_age, self.settings.engine.hang_seconds)
         log.critical("the engine makes no progress; where every thread stands is shown below")
         faulthandler.dump_traceback(all_threads=True)
+        self.patience = min(self.patience, HUNG_SECONDS)
         return ENGINE_LOST
 
     def _new_engine(self, model: SpeechModel) -> Engine:
@@ -200,14 +204,14 @@ class Serving:
             self.engine.drain()
             await self._wait_empty(drain_seconds)
             self._telemetry.cutting()
-            self.stuck = not await _in_thread(partial(self.engine.stop, AFTER_DRAIN_SECONDS))
-            await self._wait_empty(AFTER_DRAIN_SECONDS)
+            self.stuck = not await _in_thread(partial(self.engine.stop, self.patience))
+            await self._wait_empty(self.patience)
         for server in self._servers:
             await server.stop(grace=1.0)
         if self._synthesizer is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._synthesizer.close(), AFTER_DRAIN_SECONDS)
-        await self._telemetry.shutdown(AFTER_DRAIN_SECONDS)
+                await asyncio.wait_for(self._synthesizer.close(), self.patience)
+        await self._telemetry.shutdown(self.patience)
         log.info("ended")
 
     async def _wait_empty(self, seconds: float) -> None:

@@ -44,6 +44,8 @@ class ServerSettings(_Section):
     """A quiet connection is asked this often whether anybody is there."""
     keepalive_timeout: float = Field(default=10.0, ge=1)
     """A connection that does not answer for so long is closed, and its calls are cancelled."""
+    handshake_timeout: float = Field(default=20.0, gt=0)
+    """A connection that has not said hello by then, over TLS or without, is closed."""
     max_message_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """The largest request."""
 
@@ -74,7 +76,7 @@ class EngineSettings(_Section):
     """Utterances that may wait for a slot; the next one is answered RESOURCE_EXHAUSTED."""
     max_ahead: float = Field(default=10.0, ge=0)
     """Seconds of sound made ahead of what a listener has heard; 0: as far as it goes."""
-    hang_seconds: float = Field(default=30.0, gt=0)
+    hang_seconds: float = Field(default=10.0, gt=0)
     """A step that takes longer makes the server not ready; after twice that it ends with code 70."""
 
 

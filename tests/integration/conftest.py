@@ -22,17 +22,19 @@ from rhapsode_server.engine.observer import SequenceEvent, StepEvent
 from rhapsode_server.main import Serving
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import SpeechModel
+from rhapsode_server.synthesizer import Report
 from rhapsode_server.telemetry.logging import TextLines
 from rhapsode_server.telemetry.telemetry import Telemetry
 
 
 @dataclass
 class Witness:
-    """Remembers what the engine announced; called on its thread."""
+    """Remembers what the engine announced, on its thread, and the story of each utterance."""
 
     steps: list[StepEvent] = field(default_factory=list)
     sequences: list[SequenceEvent] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
 
     def step_done(self, event: StepEvent) -> None:
         self.steps.append(event)
@@ -42,6 +44,9 @@ class Witness:
 
     def step_failed(self, stage: str, error_type: str, sequences: int) -> None:
         self.failures.append(f"{stage} {error_type} {sequences}")
+
+    def utterance_ended(self, report: Report) -> None:
+        self.reports.append(report)
 
 
 async def rest(call: Any) -> list[synthesis_pb2.SynthesizeResponse]:
@@ -156,7 +161,7 @@ async def house(
     )
     witness = Witness()
     telemetry = Telemetry(None)
-    telemetry.observer = witness
+    telemetry.observer = telemetry.recorder = witness
     serving = Serving(wanted, telemetry, lambda _: (model or toy.load)())
     running = asyncio.create_task(serving.run())
     ready = asyncio.create_task(serving.ready.wait())

@@ -20,7 +20,8 @@ from rhapsode_server.errors import InvalidRequest
 
 from tests.integration.conftest import House, house, toy_house, until
 from tests.integration.test_refusals import details
-from tests.security.conftest import METHOD, Caller
+from tests.security.conftest import Caller
+from tests.support import http2
 
 __all__ = ["toy_house"]
 
@@ -145,44 +146,25 @@ def test_a_header_that_promises_more_than_there_is_is_not_believed() -> None:
 # ---- connections
 
 
-def literal(name: bytes, value: bytes) -> bytes:
-    """A header field as HPACK writes it where nothing is indexed (RFC 7541, 6.2.2); short ones only."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """RFC 9113, 4.1."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
-CALL = {
-    b":method": b"POST",
-    b":scheme": b"http",
-    b":path": f"{METHOD}Synthesize".encode(),
-    b":authority": b"localhost",
-    b"content-type": b"application/grpc",
-    b"te": b"trailers",
-}
-
-
 def resets(port: int, count: int, request: bytes) -> bytes:
     """Open and reset so many streams on one connection (CVE-2023-44487), then one more call.
 
     Returns what came back: that call's answer, or that the server has had enough.
     """
-    head = b"".join(literal(name, value) for name, value in CALL.items())
-    message = b"\0" + len(request).to_bytes(4, "big") + request
+    head, message = http2.headers(), b"\0" + len(request).to_bytes(4, "big") + request
     flood = b"".join(
-        frame(1, 4, stream, head) + frame(0, 1, stream, message) + frame(3, 0, stream, b"\0\0\0\x08")
+        http2.frame(http2.HEADERS, http2.END_HEADERS, stream, head)
+        + http2.frame(http2.DATA, http2.END_STREAM, stream, message)
+        + http2.frame(http2.RST_STREAM, 0, stream, http2.CANCEL)
         for stream in range(1, 2 * count, 2)
     )
     last = 2 * count + 1
-    calm = frame(3, 0, last, b"\0\0\0\x0b")  # ENHANCE_YOUR_CALM
+    calm = http2.frame(http2.RST_STREAM, 0, last, http2.ENHANCE_YOUR_CALM)
     came = b""
     with socket.create_connection(("127.0.0.1", port)) as raw, suppress(OSError):
         raw.settimeout(30)
-        raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0) + flood)
-        raw.sendall(frame(1, 4, last, head) + frame(0, 1, last, message))
+        raw.sendall(http2.PREFACE + http2.frame(http2.SETTINGS, 0, 0) + flood)
+        raw.sendall(http2.begin(last, request))
         while not (b"grpc-status" in came or calm in came) and (more := raw.recv(1 << 16)):
             came += more
     return came

@@ -72,12 +72,14 @@ class Engine:
         *,
         priority: Priority = Priority.NORMAL,
         ahead_limit: float | None = None,
+        deadline: float | None = None,
         before: AudioStream | None = None,
     ) -> AudioStream:
         """Queue a prompt and return its sound as it is made. Call it on an event loop.
 
         `before` is the stream whose sound this one continues: its request was let in already, so it does
-        not wait in a queue of strangers and a drain lets it pass.
+        not wait in a queue of strangers and a drain lets it pass. `deadline` (seconds of the engine's clock)
+        is when it is no longer worth a slot: reading the stream then raises DeadlineTooShort.
 
         Raises Overloaded (with the time to come back), Draining, EngineStopped; InvalidRequest for a
         prompt that is longer than any row of the model.
@@ -97,6 +99,7 @@ class Engine:
             before=None if before is None else before.sequence,
             continues=before is not None,
             ahead_limit=ahead_limit,
+            deadline=deadline,
             allowance=prompt.allowance,
         )
         stream = AudioStream(asyncio.get_running_loop(), seq, self._cancel, self._released)

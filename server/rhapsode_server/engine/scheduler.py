@@ -37,12 +37,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One step's decision. `wake_at`: nothing is due before then (None: not before a command comes)."""
+    """One step's decision. `wake_at`: nothing is due before then (None: not before a command comes).
+
+    `expired` have ended: their callers' deadlines passed before a slot was free.
+    """
 
     vocode: tuple[tuple[Sequence, Window], ...] = ()
     prefill: tuple[Sequence, ...] = ()
     decode: tuple[Sequence, ...] = ()
     wake_at: float | None = None
+    expired: tuple[Sequence, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -114,7 +118,8 @@ class Scheduler:
     # ---- the step
 
     def plan(self, now: float) -> Plan:
-        """Decide one step. Admits waiting sequences to free slots, which is all that it changes."""
+        """Decide one step. Only the queue changes: its heads get free slots, who is too late leaves it."""
+        expired = self._expire(now)
         prefill = self._admit(now, self._newcomers(now))
         active = [seq for seq in self.running if not (seq.paused and self._paced)]
         starting = any(not (seq.chunks or seq.continues or seq.starving) for seq in active)
@@ -123,7 +128,7 @@ class Scheduler:
         decode = tuple(seq for seq in able if self._may_decode(seq))
         vocode = tuple(self._due_windows(able))
         wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
-        return Plan(vocode, prefill, decode, wake_at)
+        return Plan(vocode, prefill, decode, wake_at, expired)
 
     def advance(self, plan: Plan, outcome: Outcome, now: float) -> list[Sequence]:
         """Write one step's result into the sequences; returns those that FINISHED."""
@@ -151,6 +156,13 @@ class Scheduler:
             raise AssertionError(f"{self.slots.used} slots in use, but sequences hold {held}")
 
     # ---- admission
+
+    def _expire(self, now: float) -> tuple[Sequence, ...]:
+        """End those who have waited beyond their deadline: nobody would hear them."""
+        late = [seq for seq in self.waiting if seq.deadline is not None and seq.deadline <= now]
+        for seq in late:
+            self.cancel(seq, FinishReason.DEADLINE)
+        return tuple(late)
 
     def _admit(self, now: float, most: int) -> tuple[Sequence, ...]:
         if not self.waiting or not self.slots.free:

@@ -68,7 +68,8 @@ class Sequence:
     its own. `playing_since` is when its own sound began to play, as far as the server knows, moved by
     what the client reports. `ahead_limit` is how many seconds of sound may run ahead of playback (None:
     no limit); a `paused` sequence is not worked on at all. `allowance` is how many frames may be made before
-    more text is fed (None: the text is complete).
+    more text is fed (None: the text is complete). One that still waits for its slot at `deadline` (None: it
+    has none) ends without one.
     """
 
     number: int
@@ -78,6 +79,7 @@ class Sequence:
     priority: Priority = Priority.NORMAL
     before: Sequence | None = None
     ahead_limit: float | None = None
+    deadline: float | None = None
     allowance: int | None = None
     status: Status = Status.WAITING
     slot: int | None = None

@@ -20,7 +20,7 @@ from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
 from rhapsode_server.engine.sequence import Sequence, Status
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
-from rhapsode_server.errors import EngineStopped, GenerationFailed, RhapsodeError
+from rhapsode_server.errors import DeadlineTooShort, EngineStopped, GenerationFailed, RhapsodeError
 from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 log = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Worker:
             self._sleep(None)
             return
         plan = self.scheduler.plan(now)
+        self._end(plan.expired)
         if plan.empty:
             self._sleep(None if plan.wake_at is None else plan.wake_at - now)
         else:
@@ -253,6 +254,8 @@ def _hang_up(ends: list[tuple[AudioStream, Outcome, RhapsodeError | None]]) -> N
 
 
 def _error(reason: FinishReason) -> RhapsodeError | None:
+    if reason is FinishReason.DEADLINE:
+        return DeadlineTooShort("The deadline passed before it was this request's turn. Allow more time.")
     if reason is not FinishReason.ERROR:
         return None
     return GenerationFailed("The model failed on this text. Other requests go on; try it again or reword it.")

@@ -3,11 +3,13 @@
 It is small enough to be read in one sitting, yet has everything a real family has: rows of state,
 sampling noise addressed by (seed, frame), feedback of its own frame, a vocoder that needs context on
 both sides. docs/adding-a-family.md walks through it. `step_seconds` makes a decode step take that long,
-so that load tests have a known capacity.
+so that load tests have a known capacity. `faults=true` adds voices that break something on purpose, one for
+each thing that can break, so that a whole server, a probe or a cluster can be seen to survive it.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +28,19 @@ FRAMES_PER_LETTER = 3
 POSITIONS = 512
 CONTEXT = 2
 VOICES = {"alto": 220.0, "bass": 110.0}
+FAULTS = {
+    "raises": "raises an error in the middle of every utterance",
+    "not-finite": "computes numbers that are none",
+    "no-memory": "finds no device memory",
+    "device-lost": "breaks the device itself: the engine ends, and the process with code 70",
+    "hangs": "never comes back from a step: the watchdog ends the process with code 70",
+}
+"""Voices that are there with `faults=true` only, and what happens to an utterance of theirs."""
+FAULT_FRAME = 10
+"""The frame at which it happens: early, but after the first sound."""
+HANG_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +51,7 @@ class ToyPrompt(Prompt):
     frames_per_letter: int
     pitch: float
     spans: tuple[tuple[int, int], ...]
+    fault: str = ""
 
 
 class ToyFrontend:
@@ -64,6 +80,7 @@ class ToyFrontend:
             frames_per_letter=each,
             pitch=pitch,
             spans=_word_spans(text),
+            fault=utterance.voice.labels.get("fault", ""),
         )
 
 
@@ -79,6 +96,7 @@ class ToyState:
     made: Tensor
     memory: Tensor
     spans: list[tuple[tuple[int, int], ...]]
+    fault: list[str]
 
 
 class ToyAcoustic:
@@ -102,6 +120,7 @@ class ToyAcoustic:
             made=whole.clone(),
             memory=torch.zeros(slots, 2),
             spans=[()] * slots,
+            fault=[""] * slots,
         )
 
     def prefill(self, state: ToyState, slots: list[int], prompts: Sequence[Prompt]) -> None:
@@ -116,17 +135,23 @@ class ToyAcoustic:
             state.made[slot] = 0
             state.memory[slot] = 0.0
             state.spans[slot] = prompt.spans
+            state.fault[slot] = prompt.fault
 
     def decode(self, state: ToyState, slots: Tensor) -> Step:
         """One frame for each row."""
         if self.step_seconds:
             time.sleep(self.step_seconds)
         made, each = state.made[slots], state.each[slots]
+        broken = _faults_due(state, slots.tolist(), made) if any(state.fault) else []
+        _break(set(broken))
         letter = state.letters[slots, made // each]
         heard = (letter > 0).float()
         wobble = _noise(state.seed[slots], made)
         now = torch.stack([state.pitch[slots] * (1 + letter + 0.02 * wobble), heard], 1)
         frames = 0.5 * state.memory[slots] + 0.5 * now
+        for row, fault in enumerate(broken):
+            if fault == "not-finite":
+                frames[row] = torch.nan
         state.memory[slots] = frames
         state.made[slots] = made + 1
         stopped = made + 1 >= state.length[slots] * each
@@ -137,6 +162,26 @@ class ToyAcoustic:
         scale = int(state.each[slot]) * SAMPLES_PER_FRAME
         spans = enumerate(state.spans[slot])
         return [WordTime(index, first * scale, last * scale) for index, (first, last) in spans]
+
+
+def _faults_due(state: ToyState, slots: list[int], made: Tensor) -> list[str]:
+    """The fault of each row that has come so far, else ""."""
+    return [
+        state.fault[slot] if frame >= FAULT_FRAME else ""
+        for slot, frame in zip(slots, made.tolist(), strict=True)
+    ]
+
+
+def _break(faults: set[str]) -> None:
+    """What the voices of FAULTS do; before anything is written, as a failing decode must."""
+    if "hangs" in faults:
+        time.sleep(HANG_SECONDS)
+    if "device-lost" in faults:
+        raise torch.AcceleratorError("a device that was lost on purpose")
+    if "no-memory" in faults:
+        raise torch.OutOfMemoryError("memory that ran out on purpose")
+    if "raises" in faults:
+        raise RuntimeError("an error that was raised on purpose")
 
 
 class ToyVocoder:
@@ -185,6 +230,13 @@ def _noise(seed: Tensor, frame: Tensor) -> Tensor:
     return mixed.double().div(2**30).sub(1).float()
 
 
+def _faulty(fault: str) -> Voice:
+    told = f"On purpose: {FAULTS[fault]}."
+    return Voice(
+        fault, "toy", ("en",), SAMPLE_RATE, told, conditioning=VOICES["alto"], labels={"fault": fault}
+    )
+
+
 def _word_spans(text: str) -> tuple[tuple[int, int], ...]:
     """First and last letter of each word between spaces."""
     spans, start = [], 0
@@ -195,12 +247,17 @@ def _word_spans(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def load(source: str = "toy", *, device: str = "cpu", step_seconds: float = 0.0) -> SpeechModel:
+def load(
+    source: str = "toy", *, device: str = "cpu", step_seconds: float = 0.0, faults: bool = False
+) -> SpeechModel:
     """The toy model; there is nothing to read, so `source` and `device` do not matter."""
     voices = {
         name: Voice(name, "toy", ("en",), SAMPLE_RATE, "A tone for every letter.", name == "alto", pitch)
         for name, pitch in VOICES.items()
     }
+    if faults:
+        log.warning("faults=true: any caller can break this server, by the voices %s", ", ".join(FAULTS))
+        voices |= {name: _faulty(name) for name in FAULTS}
     return SpeechModel(
         name="toy",
         family="toy",

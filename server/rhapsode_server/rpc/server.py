@@ -35,6 +35,7 @@ class ConnectionLimits:
     max_connection_idle: float = 900.0
     keepalive_time: float = 30.0
     keepalive_timeout: float = 10.0
+    handshake_timeout: float = 20.0
     max_message_bytes: int = 4 * 1024 * 1024
 
 
@@ -42,17 +43,25 @@ def options(limits: ConnectionLimits) -> list[tuple[str, int]]:
     """Channel arguments.
 
     - max_concurrent_streams: without it one client that opens and resets streams stalls all others.
+    - overload_protection off: it counts calls that have ended until Python has let go of them, so of 200
+      calls at once on one connection, which wait their turn at 100, it sent half away as UNAVAILABLE.
     - max_connection_age without a grace: clients look for new servers, and no stream is ever cut.
+    - server_handshake_timeout: the default lets a connection that says nothing stay for two minutes.
+    - ping_timeout: gRPC measures bandwidth by pings of its own, and while one is unanswered keepalive asks
+      nothing; left alone it would wait a minute for it, whatever the keepalive timeout.
     - min_ping_interval_without_data: the default of 5 minutes sends clients with keepalive away.
     - so_reuseport 0: by default a second process on the port would quietly take half of the calls.
     - no maximum_concurrent_rpcs anywhere: it would refuse health checks too.
     """
     return [
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        ("grpc.http.overload_protection", 0),
         ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age)),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle)),
         ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive_timeout)),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout)),
+        ("grpc.http2.ping_timeout_ms", _milliseconds(limits.keepalive_timeout)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

@@ -7,7 +7,7 @@ that happens. What must not live here: checks, admission, gRPC.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,14 +48,24 @@ class Pace:
             self.per_character += 0.1 * (seconds * speed / characters - self.per_character)
 
 
+def _any_time() -> None:
+    """Whenever its sound comes is soon enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the engine is to treat this utterance, and the pace that it speaks at."""
+    """How the engine is to treat this utterance, and the pace that it speaks at.
+
+    `deadline` is when nobody wants its sound any more. `expect` is asked before the first piece is
+    submitted, and raises where its sound would come too late.
+    """
 
     priority: Priority
     ahead_limit: float | None
     speed: float
     pace: Pace
+    deadline: float | None = None
+    expect: Callable[[], None] = _any_time
 
 
 @dataclass(eq=False, slots=True)
@@ -84,11 +94,13 @@ class Speaking:
     async def start(self) -> None:
         """Prepare the first piece and submit it.
 
-        Raises what the desk, the family and Engine.submit raise; nothing is left running then.
+        Raises what the desk, the family, `Course.expect` and Engine.submit raise; nothing is left running
+        then.
         """
         prepared = await self._pieces.take()
         if prepared is None:
             raise TextRefused("There is nothing to speak in this text. Send words, numbers or names.")
+        self._course.expect()
         self._submit(prepared)
 
     async def sound(self) -> AsyncGenerator[Audio, None]:
@@ -143,6 +155,7 @@ class Speaking:
             prepared.prompt,
             priority=self._course.priority,
             ahead_limit=self._course.ahead_limit,
+            deadline=self._course.deadline,
             before=self._flights[-1].stream if self._flights else None,
         )
         if prepared.additions is not None:

@@ -95,7 +95,10 @@ class Synthesizer:
         """An utterance whose text arrives bit by bit; `request.text` is empty. Raises as `synthesize`."""
         context = Context(send, self._settle)
         context.job = self._job(
-            request, terms, lambda order: context.reads(self._arriving(order, context.flushed))
+            request,
+            terms,
+            lambda order: context.reads(self._arriving(order, context.flushed)),
+            lambda: self._expect(terms),  # again, once there is text: only then does max_ttfa begin
         )
         return context
 
@@ -119,13 +122,26 @@ class Synthesizer:
 
     # ---- before
 
-    def _job(self, request: Request, terms: Terms, read: Callable[[Order], Pieces]) -> Job:
+    def _job(
+        self,
+        request: Request,
+        terms: Terms,
+        read: Callable[[Order], Pieces],
+        expect: Callable[[], None] = lambda: None,
+    ) -> Job:
         """Check, admit, and make ready to speak."""
         order = Order(request, self.voices.find(request.voice), terms, self._clock())
         check(request, order.voice, self.model)
         self._expect(terms)
         packer = Packer(request.audio, self.model.sample_rate)
-        course = Course(request.priority, self._ahead_limit(request, terms), request.speed, self._pace)
+        course = Course(
+            request.priority,
+            self._ahead_limit(request, terms),
+            request.speed,
+            self._pace,
+            None if terms.time_left is None else order.arrived + terms.time_left,
+            expect,
+        )
         speaking = Speaking(self._engine, read(order), packer, course)
         return Job(order, speaking, self._clock, self.estimated_first_audio)
 

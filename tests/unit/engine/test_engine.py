@@ -16,7 +16,14 @@ from rhapsode_server.engine.engine import Engine
 from rhapsode_server.engine.observer import SequenceEvent, Silent, StepEvent
 from rhapsode_server.engine.stream import AudioStream
 from rhapsode_server.engine.worker import EngineSettings
-from rhapsode_server.errors import Draining, EngineStopped, GenerationFailed, InvalidRequest, Overloaded
+from rhapsode_server.errors import (
+    DeadlineTooShort,
+    Draining,
+    EngineStopped,
+    GenerationFailed,
+    InvalidRequest,
+    Overloaded,
+)
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import Prompt, SpeechModel, State, Step
 
@@ -208,6 +215,7 @@ async def test_a_lost_device_ends_the_engine_and_every_stream(model: SpeechModel
     engine.start()
     gate.open.clear()
     gate.error = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    gate.open.clear()
     streams = [engine.submit(ask(model)) for _ in range(3)]
     gate.open.set()
     for stream in streams:
@@ -272,3 +280,24 @@ async def test_it_sleeps_when_every_stream_is_ahead(model: SpeechModel, notes: N
         now[0] += len(chunk.samples) / model.sample_rate
         engine.report_playback(stream, now[0])
     assert await asyncio.to_thread(engine.stop, 10)
+
+
+async def test_who_waits_beyond_his_deadline_is_told_and_never_computed(
+    model: SpeechModel, gate: Gate, notes: Notes
+) -> None:
+    now = [0.0]
+    engine = Engine(model, EngineSettings(slots=1), notes, clock=lambda: now[0])
+    engine.start()
+    holder, late = engine.submit(ask(model)), engine.submit(ask(model), deadline=5.0)
+    await anext(holder)
+    gate.open.clear()
+    now[0] = 6.0
+    gate.open.set()
+    with pytest.raises(DeadlineTooShort):
+        await listen(late)
+    await listen(holder)
+    assert late.outcome is not None
+    assert (late.outcome.reason, late.outcome.frames_made) == (FinishReason.DEADLINE, 0)
+    assert all(late.number not in step.members for step in notes.steps)
+    assert await asyncio.to_thread(engine.stop, 10)
+    assert engine.load().waiting == 0

@@ -399,3 +399,28 @@ def test_few_newcomers_are_let_in_while_somebody_is_about_to_run_dry() -> None:
     for _ in range(5):
         it.add(ids.sequence())
     assert len(it.plan(dry_at - 0.1).prefill) == 2
+
+
+def test_who_has_waited_beyond_his_deadline_is_never_given_a_slot() -> None:
+    it, ids = scheduler(1), Ids()
+    holder, late, patient = ids.sequence(), ids.sequence(deadline=1.0), ids.sequence(deadline=9.0)
+    for seq in (holder, late, patient):
+        it.add(seq)
+    assert it.plan(0.5).expired == ()
+    it.cancel(holder)
+    plan = it.plan(1.0)
+    assert plan.expired == (late,)
+    assert (late.status, late.reason) == (Status.FINISHED, FinishReason.DEADLINE)
+    assert plan.prefill == (patient,)
+    it.cancel(patient)
+    assert it.idle
+    it.check()
+
+
+def test_a_deadline_does_not_end_what_has_a_slot() -> None:
+    it, ids = scheduler(1), Ids()
+    seq = ids.sequence(deadline=1.0)
+    it.add(seq)
+    step(it, 0.0)
+    assert it.plan(2.0).expired == ()
+    assert seq.status is Status.DECODING
