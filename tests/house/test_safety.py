@@ -30,6 +30,8 @@ FORBIDDEN_ARGUMENTS = {
 }
 BROAD = {"Exception", "BaseException"}
 EDGES: dict[str, str] = {
+    "client/python/rhapsode/aio_context.py": "what the caller's own text raises is for the caller's reader",
+    "client/python/rhapsode/context.py": "what the caller's own text raises is for the caller's reader",
     "server/rhapsode_server/engine/runner.py": "a model's error fails the rows that caused it",
     "server/rhapsode_server/engine/worker.py": "the thread's edge: what fails becomes the streams' error",
     "server/rhapsode_server/models/qwen3_tts/tokenizer.py": "a bad file raises Exception itself",

@@ -19,13 +19,14 @@ import rhapsode
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 ADDRESS = "localhost:50051"
 SENTENCE = "Good morning, this is one sentence."
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """Fenced blocks of that language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def shown_command(name: str) -> list[str]:
@@ -89,16 +90,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_python_of_the_readme_runs(server: str, tmp_path: Path) -> None:
-    [code] = blocks("python")
-    assert code.count(ADDRESS) == 1
-    ran = run(sys.executable, "-c", code.replace(ADDRESS, server), cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    *chunks, last = ran.stdout.splitlines()
+    whole, written = blocks("python")
+    *chunks, last = said_by(whole, server, tmp_path)
     assert len(chunks) > 2, "the sound comes in chunks"
     said = [word for chunk in chunks for word in chunk.split()[3:]]
     assert " ".join(said) == "The first words are on their way to you"
     assert re.fullmatch(r"first sound after \d+ ms on the server", last)
     assert_is_speech(tmp_path / "file.wav", 0.8)
+    chunks = said_by(written, server, tmp_path)
+    said = [word for chunk in chunks for word in chunk.split()[1:]]
+    assert " ".join(said) == "Seven red lanterns hang above the river and nobody knows why"
+
+
+def test_the_sessions_of_the_protocol_page_run(server: str, tmp_path: Path) -> None:
+    spoken, interrupted = blocks("python", PROTOCOL.partition("## A session")[2])
+    *chunks, last = said_by(spoken, server, tmp_path)
+    assert "'kettle'" in " ".join(chunks)
+    assert last == "stop 58"
+    heard, missed = said_by(interrupted, server, tmp_path)
+    assert heard.startswith("heard: Seven red lanterns")
+    assert missed.endswith("nobody knows why.")
+
+
+def said_by(code: str, server: str, folder: Path) -> list[str]:
+    """What a program of the documents prints, with its server's address put right."""
+    assert code.count(ADDRESS) == 1
+    ran = run(sys.executable, "-c", code.replace(ADDRESS, server), cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
 
 
 def test_the_say_of_the_readme_runs(server: str, tmp_path: Path) -> None:

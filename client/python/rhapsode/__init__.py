@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rhapsode.aio import AsyncClient, AsyncSpeechStream
+    from rhapsode.aio_context import AsyncContext, AsyncSpeech
+    from rhapsode.aio_session import AsyncSession
     from rhapsode.channel import Tls
     from rhapsode.client import Client, SpeechStream
+    from rhapsode.context import Context, Speech
     from rhapsode.errors import (
         Cancelled,
         DeadlineExceeded,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         Unsupported,
         VoiceNotFound,
     )
+    from rhapsode.session import Session
     from rhapsode.speech import (
         AudioChunk,
         Encoding,
@@ -48,9 +52,20 @@ if TYPE_CHECKING:
         Voice,
         Word,
     )
+    from rhapsode.talk import (
+        ContextOptions,
+        Draining,
+        Flushed,
+        Heard,
+        SessionInfo,
+        SessionOptions,
+        Warned,
+    )
 
 _HOMES = {
     "aio": ("AsyncClient", "AsyncSpeechStream"),
+    "aio_context": ("AsyncContext", "AsyncSpeech"),
+    "aio_session": ("AsyncSession",),
     "channel": ("Tls",),
     "client": ("Client", "SpeechStream"),
     "errors": (
@@ -58,6 +73,9 @@ _HOMES = {
         *("ServerFailed", "ServerUnreachable", "StreamBroken", "Unauthenticated", "Unavailable"),
         *("Unsupported", "VoiceNotFound"),
     ),
+    "context": ("Context", "Speech"),
+    "session": ("Session",),
+    "talk": ("ContextOptions", "Draining", "Flushed", "Heard", "SessionInfo", "SessionOptions", "Warned"),
     "speech": (
         *("AudioChunk", "Encoding", "FinishReason", "Pace", "Priority", "SpeechInfo"),
         *("SpeechOptions", "SpeechResult", "Stage", "StageTime", "Timings", "Usage", "Voice", "Word"),
@@ -76,14 +94,22 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AsyncClient",
+    "AsyncContext",
+    "AsyncSession",
+    "AsyncSpeech",
     "AsyncSpeechStream",
     "AudioChunk",
     "Cancelled",
     "Client",
+    "Context",
+    "ContextOptions",
     "DeadlineExceeded",
+    "Draining",
     "Encoding",
     "FinishReason",
+    "Flushed",
     "Forbidden",
+    "Heard",
     "InvalidRequest",
     "Overloaded",
     "Pace",
@@ -91,6 +117,10 @@ __all__ = [
     "RhapsodeError",
     "ServerFailed",
     "ServerUnreachable",
+    "Session",
+    "SessionInfo",
+    "SessionOptions",
+    "Speech",
     "SpeechInfo",
     "SpeechOptions",
     "SpeechResult",
@@ -106,5 +136,6 @@ __all__ = [
     "Usage",
     "Voice",
     "VoiceNotFound",
+    "Warned",
     "Word",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from functools import cached_property
 from os import PathLike
 from typing import Any, Self, Unpack
@@ -12,11 +12,15 @@ import grpc
 import grpc.aio
 
 from rhapsode import channel, wire
+from rhapsode.aio_context import AsyncSpeech
+from rhapsode.aio_session import AsyncSession
 from rhapsode.channel import Tls
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.files import AudioFile, for_file, whole
 from rhapsode.reading import Progress
+from rhapsode.session_wire import divided
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
+from rhapsode.talk import SessionOptions
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
 
 
@@ -62,6 +66,18 @@ class AsyncClient:
     ) -> SpeechResult:
         """Speak `text` into a file, as fast as the sound can be made. See `Client.synthesize_to_file`."""
         return await self.synthesize(text, **for_file(path, options)).save(path)
+
+    def session(self, **options: Unpack[SessionOptions]) -> AsyncSession:
+        """A session, to be opened by `async with`; see `Client.session`."""
+        sent = channel.metadata(self._key)
+        return AsyncSession(lambda: self._stub.StreamSynthesize(metadata=sent), self.target, options)
+
+    def speak(
+        self, tokens: Iterable[str] | AsyncIterable[str], **options: Unpack[SpeechOptions]
+    ) -> AsyncSpeech:
+        """Speak a text while it is written; not a coroutine. See `Client.speak`."""
+        for_session, for_context = divided(options)
+        return AsyncSpeech(self.session(**for_session), tokens, for_context)
 
     async def voices(self, language: str = "") -> list[Voice]:
         """The voices of the server, only those that speak `language` where it is given."""

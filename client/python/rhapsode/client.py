@@ -6,7 +6,7 @@ What lives here: making calls and handing out what comes. What must not: the rul
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -15,10 +15,14 @@ import grpc
 
 from rhapsode import channel, wire
 from rhapsode.channel import Tls
+from rhapsode.context import Speech
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.files import AudioFile, for_file, whole
 from rhapsode.reading import Progress
+from rhapsode.session import Session
+from rhapsode.session_wire import divided
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
+from rhapsode.talk import SessionOptions
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
 
 
@@ -70,6 +74,26 @@ class Client:
         Takes the options of `synthesize`; raises what reading the stream raises, and what `save` does.
         """
         return self.synthesize(text, **for_file(path, options)).save(path)
+
+    def session(self, **options: Unpack[SessionOptions]) -> Session:
+        """Open a session: one warm stream for many utterances whose text is written as they are spoken.
+
+        Returns at once; it lasts until it is closed, whatever the client's `timeout`.
+        """
+        sent = channel.metadata(self._key)
+        return Session(
+            lambda commands: self._stub.StreamSynthesize(commands, metadata=sent), self.target, options
+        )
+
+    def speak(self, tokens: Iterable[str], **options: Unpack[SpeechOptions]) -> Speech:
+        """Speak a text while it is written: `tokens` are its fragments, cut anywhere, as a language model's.
+
+        They are taken in a thread of their own; what the iterable raises is raised while the sound is read.
+        For more than one utterance, open a `session` and keep it.
+        """
+        for_session, for_context = divided(options)
+        session = self.session(**for_session)
+        return Speech(session, session.speak(tokens, **for_context))
 
     def voices(self, language: str = "") -> list[Voice]:
         """The voices of the server, only those that speak `language` where it is given."""

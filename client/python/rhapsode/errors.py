@@ -24,8 +24,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from google.protobuf.message import DecodeError, Message
+from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+from rhapsode.talk import Heard
 
 DOMAIN = "rhapsode"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -45,7 +48,10 @@ class Facts:
 
 
 class RhapsodeError(Exception):
-    """Base of all. `code` is the gRPC status by name, `reason` a stable word for programs ("" if none)."""
+    """Base of all. `code` is the gRPC status by name, `reason` a stable word for programs ("" if none).
+
+    `heard` says how far the listener had got where an utterance of a session has failed, else None.
+    """
 
     default_code: ClassVar[str] = "UNKNOWN"
 
@@ -59,6 +65,7 @@ class RhapsodeError(Exception):
         self.retry_after = facts.retry_after
         self.request_id = facts.request_id
         self.voices = facts.voices
+        self.heard: Heard | None = None
 
 
 class InvalidRequest(RhapsodeError):
@@ -173,6 +180,23 @@ def from_rpc(error: Any, target: str, begun: bool = False) -> RhapsodeError:
     return kind_of(code)(words or _wordless(code, target), code=code, facts=facts)
 
 
+def from_status(status: Status) -> RhapsodeError:
+    """The error that a server packed into a message, as a call of its own would have failed with it."""
+    code = Code.Name(status.code) if status.code in Code.values() else "UNKNOWN"
+    return kind_of(code)(status.message, code=code, facts=_facts_in(status))
+
+
+def again(error: RhapsodeError, heard: Heard) -> RhapsodeError:
+    """The same error for one utterance, of which so much was heard."""
+    count = len(heard.text_spoken) + len(heard.text_remaining)
+    said = f"{error.message} {heard.characters} of {count} characters had been heard."
+    one = type(error)(said, code=error.code)
+    for name in ("reason", "field", "retry_after", "request_id", "voices"):
+        setattr(one, name, getattr(error, name))
+    one.heard = heard
+    return one
+
+
 def kind_of(code: str) -> type[RhapsodeError]:
     """The class of errors with that gRPC status."""
     return _KINDS.get(code, ServerFailed)
@@ -204,8 +228,10 @@ def _wordless(code: str, target: str) -> str:
 def _facts(code: int, trailing: Iterable[tuple[str, Any]]) -> Facts:
     details = next((value for key, value in trailing if key == DETAILS_KEY), None)
     status = _status(details) if isinstance(details, bytes) else None
-    if status is None or status.code != code:
-        return Facts()
+    return Facts() if status is None or status.code != code else _facts_in(status)
+
+
+def _facts_in(status: Status) -> Facts:
     info, retry = _detail(status, ErrorInfo), _detail(status, RetryInfo)
     bad, request = _detail(status, BadRequest), _detail(status, RequestInfo)
     voices = info.metadata.get("voices", "") if info else ""

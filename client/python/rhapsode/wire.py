@@ -54,32 +54,48 @@ def request(text: str, options: SpeechOptions) -> synthesis_pb2.SynthesizeReques
     if unknown:
         raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
     message = synthesis_pb2.SynthesizeRequest()
-    _set(message, "text", text)
+    put(message, "text", text)
     for name in PLAIN:
-        _set(message, name, given.get(name))
-    if sampling := {name: given[name] for name in SAMPLING if given.get(name) is not None}:
-        message.sampling.SetInParent()
-        for name, value in sampling.items():
-            _set(message.sampling, name, value)
-    _set_format(message, given)
-    if given.get("priority") is not None:
-        message.priority = PRIORITIES[_choice(Priority, given["priority"], "priority")]
-    if given.get("pace") is not None:
-        message.pace = PACES[_choice(Pace, given["pace"], "pace")]
-    if given.get("max_ttfa") is not None:
-        message.max_ttfa.FromTimedelta(timedelta(seconds=given["max_ttfa"]))
+        put(message, name, given.get(name))
+    put_shared(message, given)
+    put_format(message, given)
+    put_pace(message, given)
+    put_max_ttfa(message, given)
     return message
 
 
-def _set_format(message: synthesis_pb2.SynthesizeRequest, given: dict[str, Any]) -> None:
+def put_shared(message: Any, given: dict[str, Any]) -> None:
+    """How the model draws, and who is served first."""
+    if sampling := {name: given[name] for name in SAMPLING if given.get(name) is not None}:
+        message.sampling.SetInParent()
+        for name, value in sampling.items():
+            put(message.sampling, name, value)
+    if given.get("priority") is not None:
+        message.priority = PRIORITIES[_choice(Priority, given["priority"], "priority")]
+
+
+def put_format(message: Any, given: dict[str, Any]) -> None:
+    """What the sound shall look like."""
     if given.get("format") is not None:
         encoding = _choice(Encoding, given["format"], "format")
         message.audio_format.encoding = ENCODINGS[encoding]
     if given.get("sample_rate") is not None:
-        _set(message.audio_format, "sample_rate_hz", given["sample_rate"])
+        put(message.audio_format, "sample_rate_hz", given["sample_rate"])
 
 
-def _set(message: Any, name: str, value: object) -> None:
+def put_pace(message: Any, given: dict[str, Any]) -> None:
+    """How fast the sound may come."""
+    if given.get("pace") is not None:
+        message.pace = PACES[_choice(Pace, given["pace"], "pace")]
+
+
+def put_max_ttfa(message: Any, given: dict[str, Any]) -> None:
+    """The longest wait for the first sound."""
+    if given.get("max_ttfa") is not None:
+        message.max_ttfa.FromTimedelta(timedelta(seconds=given["max_ttfa"]))
+
+
+def put(message: Any, name: str, value: object) -> None:
     """Set a field unless None; text that is no Unicode, or a number that does not fit, is refused by name."""
     if value is None:
         return

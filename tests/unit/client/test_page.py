@@ -16,7 +16,9 @@ from rhapsode_server import errors as server_errors
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+SESSIONS = PAGE.index("## A session")
+"""From here on the examples need a server that listens; tests/integration/test_readme.py runs them."""
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE[:SESSIONS], re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
