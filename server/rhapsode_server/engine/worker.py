@@ -172,10 +172,10 @@ class Worker:
     def _step(self, plan: Plan, started: float) -> None:
         self._steps += 1
         waves = self._runner.vocode(plan.vocode)
-        sounded = self._clock()
+        self.beat = sounded = self._clock()
         self._deliver(plan, waves, sounded - started)
         self._runner.prefill([(seq, self._flights[seq].prompt) for seq in plan.prefill])
-        prefilled = self._clock()
+        self.beat = prefilled = self._clock()
         outcome = self._runner.decode(plan)
         ended = self._clock()
         for seq in plan.prefill:
