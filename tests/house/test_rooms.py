@@ -23,7 +23,15 @@ NOUNS = ("core", "errors")
 STUBS = ("rhapsode.tts", "rhapsode.tts.*")
 PURE = ("engine.scheduler", "engine.sequence", "engine.windows", "engine.slots")
 RUNNERS = ("engine.runner", "engine.graphs")
-DOORS = ("engine", "engine.engine", "engine.inbox", "engine.worker", "engine.stream", "engine.observer")
+DOORS = (
+    "engine",
+    "engine.engine",
+    "engine.inbox",
+    "engine.silence",
+    "engine.worker",
+    "engine.stream",
+    "engine.observer",
+)
 NO_WORLD = (
     *("asyncio", "concurrent", "datetime", "logging", "multiprocessing", "os", "queue", "random"),
     *("select", "signal", "socket", "subprocess", "threading", "time"),

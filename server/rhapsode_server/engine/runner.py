@@ -22,7 +22,7 @@ from torch import Tensor
 from rhapsode_server.core import Window, WordTime
 from rhapsode_server.engine.scheduler import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
-from rhapsode_server.models.base import Addition, Aligned, Feedable, Primed, Prompt, SpeechModel
+from rhapsode_server.models.base import Addition, Aligned, Feedable, Primed, Prompt, SpeechModel, Step
 
 Wave = NDArray[np.float32]
 X = TypeVar("X")
@@ -145,19 +145,19 @@ class Runner:
         store = self._store(int(made.max()) + 1, step.frames)
         # A frame that is not valid is overwritten by the next one, so no mask is needed here.
         store[slots.to(store.device), made.to(store.device)] = step.frames
-        flags = self._flags(step.frames, step.valid, step.stopped, step.runaway)
+        flags = self._flags(step)
         rows = dict(zip(sequences, flags, strict=True))
         self._fail("decode", "NonFinite", [seq for seq, row in rows.items() if not row[3]])
         return {seq: row[:3] for seq, row in rows.items()}
 
     @staticmethod
-    def _flags(
-        frames: Tensor, valid: Tensor, stopped: Tensor, runaway: Tensor | None
-    ) -> list[tuple[bool, bool, bool, bool]]:
+    def _flags(step: Step) -> list[tuple[bool, bool, bool, bool]]:
         """valid, stopped, runaway and finite of each row, in one copy to the host."""
-        lost = torch.zeros_like(stopped) if runaway is None else runaway
-        finite = torch.isfinite(frames).flatten(1).all(1).to(stopped.device)
-        columns = torch.stack([valid, stopped, lost, finite], 1).cpu().tolist()
+        lost = torch.zeros_like(step.stopped) if step.runaway is None else step.runaway
+        finite = torch.isfinite(step.frames).flatten(1).all(1).to(step.stopped.device)
+        if step.broken is not None:
+            finite = finite & ~step.broken
+        columns = torch.stack([step.valid, step.stopped, lost, finite], 1).cpu().tolist()
         return [(bool(a), bool(b), bool(c), bool(d)) for a, b, c, d in columns]
 
     def _store(self, length: int = 0, like: Tensor | None = None) -> Tensor:

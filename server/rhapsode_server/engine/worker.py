@@ -18,6 +18,7 @@ from rhapsode_server.engine.observer import Observer, SequenceEvent, StepEvent
 from rhapsode_server.engine.runner import Runner, Wave
 from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
 from rhapsode_server.engine.sequence import Sequence, Status
+from rhapsode_server.engine.silence import Silence
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
 from rhapsode_server.errors import DeadlineTooShort, EngineStopped, GenerationFailed, RhapsodeError
@@ -47,7 +48,7 @@ class EngineSettings:
 class Flight:
     """A sequence with what the worker needs to serve it: `samples` and `words` delivered so far.
 
-    `additions` are text that its row has not taken yet.
+    `additions` are text that its row has not taken yet, `silence` what was silent at the end of its sound.
     """
 
     seq: Sequence
@@ -56,6 +57,7 @@ class Flight:
     samples: int = 0
     words: int = 0
     additions: list[Addition] = field(default_factory=list)
+    silence: Silence = field(default_factory=Silence)
 
 
 class Worker:
@@ -183,12 +185,23 @@ class Worker:
         for seq in plan.decode:
             seq.stamps.decoded(ended, ended - prefilled, self._steps, len(plan.decode))
         running = len(self.scheduler.running)
-        finished = self.scheduler.advance(plan, outcome, sounded)
+        finished = self.scheduler.advance(plan, outcome, sounded) + self._silenced(waves)
         self._announce(plan, started, ended, running)
         self._end(finished)
         for seq in plan.prefill:
             if seq in self._flights:
                 self._take(self._flights[seq])
+
+    def _silenced(self, waves: dict[Sequence, Wave]) -> list[Sequence]:
+        """End streams whose model goes on and on without a sound; what nobody has heard yet is dropped."""
+        limit = round(self._model.silence * self._model.acoustic.frame_rate)
+        lost = []
+        for seq, wave in waves.items() if limit else ():
+            silent = self._flights[seq].silence.hear(wave, self._model.vocoder.samples_per_frame)
+            if silent >= limit and seq.status is Status.DECODING:
+                self.scheduler.cancel(seq, FinishReason.RUNAWAY)
+                lost.append(seq)
+        return lost
 
     # ---- towards the event loop
 

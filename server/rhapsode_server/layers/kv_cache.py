@@ -44,6 +44,11 @@ class SlottedCache:
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
 
+    def clear(self, slots: Tensor) -> None:
+        """Make the rows `slots` [N] int64 all zeros. A prefill does not need that, unless they hold NaN."""
+        for tensor in (*self.keys, *self.values):
+            tensor[slots] = 0
+
     @property
     def nbytes(self) -> int:
         """Bytes of all layers together."""

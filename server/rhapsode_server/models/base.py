@@ -112,14 +112,16 @@ class Step:
 
     frames [B, *frame_shape], on the model's device. valid [B] bool: the frame is speech and is kept.
     stopped [B] bool: no further frame follows. runaway [B] bool, where the family can tell: the model
-    has lost the text, and the sequence ends here with that reason. The runner moves all three to the
-    host in one copy.
+    has lost the text, and the sequence ends here with that reason. broken [B] bool, where frames cannot show
+    it themselves because they are whole numbers: what the row computed is not a number, and it fails. The
+    runner moves all of them to the host in one copy.
     """
 
     frames: Tensor
     valid: Tensor
     stopped: Tensor
     runaway: Tensor | None = None
+    broken: Tensor | None = None
 
 
 State = Any
@@ -245,6 +247,9 @@ class SpeechModel:
     """Most frames shown to the vocoder in one step, so that first sounds never wait long; 0: no limit."""
     threads: int = 0
     """Threads of one matrix product that serve it best on a CPU; 0: one for each core."""
+    silence: float = 0.0
+    """Seconds without a sound after which a row that still makes frames has lost the text (RUNAWAY); 0: such
+    silence is never looked for, because the model cannot run away."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Facts worth printing at start: parameters, dtype, device, digest."""
     cloner: Cloner | None = None

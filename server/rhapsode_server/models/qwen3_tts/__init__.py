@@ -74,7 +74,6 @@ def load(
     tensors = Tensors(path / "model.safetensors", dtype=_dtype(dtype, device), device=device)
     talker, embeddings = load_talker(checkpoint.talker, tensors)
     predictor = load_predictor(checkpoint.talker, tensors)
-    details = _details(tensors, embeddings.codes)
     for module in (talker, predictor, embeddings):
         pack(module)
     codec = load_codec(checkpoint.codec, path / "speech_tokenizer", device)
@@ -90,7 +89,7 @@ def load(
         streaming=checkpoint.kind == "base" if streaming is None else streaming,
     )
     vocoder = QwenVocoder(codec, chunking=CHUNKING, seams=seams)
-    name = path.name if Path(source).is_dir() else source.rpartition("/")[2]
+    name = _name(source, path)
     cloner = _cloner(checkpoint, name, tensors, tokenizer, vocoder)
     return SpeechModel(
         name=name,
@@ -103,9 +102,14 @@ def load(
         slots=8 if device == "cpu" else 32,
         positions=positions,
         vocode_frames=8 if device == "cpu" else 64,
-        details=details,
+        silence=guards.silence,
+        details=_details(tensors, embeddings.codes),
         cloner=cloner,
     )
+
+
+def _name(source: str, path: Path) -> str:
+    return path.name if Path(source).is_dir() else source.rpartition("/")[2]
 
 
 def _cloner(

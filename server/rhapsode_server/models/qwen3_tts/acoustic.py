@@ -71,6 +71,7 @@ class QwenAcoustic:
         padded = torch.stack([F.pad(row, (0, 0, 0, longest - len(row))) for row in rows])
         positions = torch.arange(longest, device=padded.device).expand(len(rows), -1)
         where = torch.tensor(slots, device=padded.device)
+        state.clear_spoilt(where)
         self.talker.decoder(padded, positions, Fill(state.cache, where), causal=True)
         for slot, prompt in zip(slots, ours, strict=True):
             state.write(slot, prompt)
@@ -108,15 +109,20 @@ class QwenAcoustic:
         logits = self.talker.head(hidden).float()
         code = self._first_code(state, slots, logits, frame, noise[:, 0], best)
         settings = state.predictor.of(slots)
+        sums = logits.sum(1)  # not finite where any logit is not
 
         def choose(book: int, logits: Tensor) -> Tensor:
-            return pick(logits.float(), settings, noise[:, book], min(best, logits.shape[1]))
+            scores = logits.float()
+            sums.add_(scores.sum(1))
+            return pick(scores, settings, noise[:, book], min(best, logits.shape[1]))
 
         frames = self.predictor(hidden, code, self.embeddings, choose)
-        lost = self._lost(state, slots, code, frame) | ~torch.isfinite(logits).all(1)
+        lost = self._lost(state, slots, code, frame)
+        broken = ~torch.isfinite(sums)
+        state.spoilt[slots] = broken
         self._keep(state, slots, position, frame, frames)
         stopped = code == self.checkpoint.codec_ids.eos
-        return Step(frames, ~stopped & ~lost, stopped | lost, lost & ~stopped)
+        return Step(frames, ~stopped & ~lost, stopped | lost, lost & ~stopped, broken)
 
     # ---- parts of a step
 

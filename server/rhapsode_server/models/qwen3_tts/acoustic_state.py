@@ -50,9 +50,10 @@ class AcousticState:
 
     `pending` [slots, width] is the next input row without its text part, `text` [slots, positions] the
     tokens that the steps add (row i to the step after frame i), `seen` [slots, vocab] what the repetition
-    penalty knows, `history` [slots, watched] the last codes of codebook 0 in a ring. On the host are
-    `lengths` (of the cached rows), `best` (most tokens that a sampler keeps, 0: all) and `text_end`, so that
-    a step need not wait for the device to know its shapes.
+    penalty knows, `spoilt` [slots] that a row has computed what is not a number, `history` [slots, watched]
+    the last codes of codebook 0 in a ring. On the host are `lengths` (of the cached rows), `best` (tokens
+    that a sampler keeps, 0: all) and `text_end`, so a step need not wait for the device to know its
+    shapes.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class AcousticState:
         self.pending = torch.zeros(slots, decoder.hidden, dtype=like.dtype, device=device)
         self.text = whole(positions)
         self.seen = torch.zeros(slots, config.vocab, dtype=torch.bool, device=device)
+        self.spoilt = torch.zeros(slots, dtype=torch.bool, device=device)
         self.history = whole(max(1, watched))
         self.position, self.frame, self.fewest, self.seed = whole(), whole(), whole(), whole()
         self.penalty = torch.ones(slots, device=device)
@@ -103,6 +105,17 @@ class AcousticState:
         kept = (prompt.talker.top_k, prompt.predictor.top_k)
         self.best[slot] = max(kept) if all(kept) else 0
         self.append_text(slot, prompt.trailing)
+
+    def clear_spoilt(self, slots: Tensor) -> None:
+        """Wipe the caches of those rows `slots` that have computed what is not a number.
+
+        Positions behind a mask count nothing times their value, which is no number either: without this the
+        next request in such a row would fail too.
+        """
+        spoilt = slots[self.spoilt[slots]]
+        if len(spoilt):
+            self.cache.clear(spoilt)
+            self.spoilt[spoilt] = False
 
     def append_text(self, slot: int, ids: Sequence[int]) -> None:
         """Add tokens for the coming steps to take. Raises ValueError where there is no room."""

@@ -24,7 +24,8 @@ class Guards:
     The end token is ruled out before `floor` times that, and before `least_frames` in any case (the
     reference's min_new_tokens); at `ceiling` times that and `grace` seconds the utterance ends with
     LENGTH. A window of `watched` frames with no more than `distinct` different codes in codebook 0 is a
-    model that has lost the text: RUNAWAY. 0 turns floor, ceiling or watching off.
+    model that has lost the text: RUNAWAY. So is one that makes `silence` seconds without a sound; the longest
+    pauses that an instruction asks for are about half of that. 0 turns floor, ceiling, watching or that off.
     """
 
     floor: float = 0.3
@@ -33,6 +34,7 @@ class Guards:
     least_frames: int = 2
     watched: int = 48
     distinct: int = 2
+    silence: float = 6.0
 
     def fewest(self, text: str, frame_rate: float) -> int:
         """Frames before which the end token is ruled out."""
@@ -47,7 +49,7 @@ class Guards:
         return min(limit, int(seconds * frame_rate))
 
 
-REFERENCE = Guards(floor=0.0, ceiling=0.0, watched=0)
+REFERENCE = Guards(floor=0.0, ceiling=0.0, watched=0, silence=0.0)
 """What the reference implementation does, and nothing more."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from rhapsode_server.core import SamplingParams
+from rhapsode_server.core import FinishReason, SamplingParams
 from rhapsode_server.models import qwen3_tts
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.qwen3_tts.acoustic import QwenAcoustic
@@ -14,6 +15,8 @@ from rhapsode_server.models.qwen3_tts.acoustic_state import AcousticState
 from rhapsode_server.models.qwen3_tts.frontend import QwenPrompt
 from rhapsode_server.models.qwen3_tts.guards import Guards
 from torch import Tensor
+
+from tests.contract.driver import Driver, speak
 
 from .conftest import say
 
@@ -113,6 +116,44 @@ def test_a_model_that_has_lost_the_text_is_stopped(preset_folder: object) -> Non
     model = qwen3_tts.load(str(preset_folder), positions=256, guards=guards)
     one = replace(prompt(model, TEXTS[2]), fewest=200)
     assert decode_until_stop(model, one) == (7, False, True)
+
+
+def test_a_row_of_no_numbers_fails_alone_and_leaves_nothing_behind(presets: SpeechModel) -> None:
+    """Neither a runaway nor an end: an error of that row. The next in its slot finds no trace of it."""
+    good, other = prompt(presets, TEXTS[1], 1), prompt(presets, TEXTS[2], 2)
+    bad = replace(good, rows=torch.full_like(good.rows, float("nan")))
+    (want,) = speak(presets, [other], 1)
+    driver = Driver(presets, 2)
+    sequences = [driver.add(one) for one in (bad, other)]
+    driver.step()
+    assert [(failure.stage, failure.error_type) for failure in driver.failures] == [("decode", "NonFinite")]
+    assert sequences[0].reason is FinishReason.ERROR
+    again = driver.add(other)
+    driver.run()
+    for seq in (sequences[1], again):
+        assert seq.reason is FinishReason.STOP
+        assert np.abs(driver.wave(seq) - want).max() <= 1e-5
+
+
+def test_no_numbers_in_the_predictor_alone_are_seen_too(
+    presets: SpeechModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acoustic = acoustic_of(presets)
+    head = acoustic.predictor.heads[-1]
+    plain = head.forward
+
+    def spoilt(x: Tensor) -> Tensor:
+        logits: Tensor = plain(x).clone()
+        logits[1] = float("nan")
+        return logits
+
+    monkeypatch.setattr(head, "forward", spoilt)
+    state = acoustic.new_state(3)
+    with torch.inference_mode():
+        acoustic.prefill(state, [0, 1, 2], [prompt(presets, text) for text in TEXTS[:3]])
+        step = acoustic.decode(state, torch.tensor([0, 1, 2]))
+    assert step.broken is not None
+    assert step.broken.tolist() == [False, True, False]
 
 
 def test_an_end_is_no_runaway(presets: SpeechModel) -> None:
