@@ -61,7 +61,7 @@ def generate(python: Path, out: Path) -> None:
     command = [str(python), "-W", "ignore", "-m", "grpc_tools.protoc", f"-I{PROTOS}", *targets, *sources]
     subprocess.run(command, check=True)  # noqa: S603
     for stub in out.joinpath(PACKAGE).glob("*_pb2_grpc.py"):
-        if stub.name != "service_pb2_grpc.py":
+        if not stub.name.endswith("service_pb2_grpc.py"):
             stub.unlink()  # Files without a service give an empty module: one more name for nothing.
 
 

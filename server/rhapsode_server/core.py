@@ -80,7 +80,8 @@ class Request:
     """One utterance as it was asked for, checked for form but not yet prepared.
 
     `speed` is a factor on the speaking rate (1.0 is the voice's own, 2.0 twice as fast).
-    `seed` fixes every random draw; the door draws one where the caller gave none.
+    `seed` fixes every random draw; the door draws one where the caller gave none. `tenant` is who asks,
+    and so whose created voices may speak; "" where nobody is asked who he is.
     """
 
     request_id: str
@@ -93,6 +94,7 @@ class Request:
     instruction: str = ""
     sampling: SamplingParams = SamplingParams()
     priority: Priority = Priority.NORMAL
+    tenant: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,19 @@ RhapsodeError
 ├── InvalidRequest            INVALID_ARGUMENT     the caller can mend it: `field` says what, the message how
 │   ├── TextRefused                                empty, too long, nothing speakable, control characters
 │   ├── FormatUnsupported                          encoding or rate
-│   └── SettingUnsupported                         a sampling setting or instruction this family has not got
+│   ├── SettingUnsupported                         a sampling setting or instruction this family has not got
+│   └── ConsentRequired                            a voice is to be cloned without its speaker's consent
 ├── VoiceNotFound             NOT_FOUND            the message lists the voices there are
+├── VoiceExists               ALREADY_EXISTS       a voice is to be created under a name that is taken
+├── VoiceTooLarge             FAILED_PRECONDITION  there is no room for it even when all others are given up
+├── VoiceCreationUnsupported  UNIMPLEMENTED        this model, or this server, makes no such voices
 ├── Overloaded                RESOURCE_EXHAUSTED   `retry_after` seconds say when to come back
 │   └── QuotaExceeded                              the caller's own share is used up
 ├── Unauthenticated           UNAUTHENTICATED      no key, or not a valid one
 ├── Forbidden                 PERMISSION_DENIED    a valid key without the right
 ├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
 ├── StreamTooLong             DEADLINE_EXCEEDED    the longest time that this server gives to one call is over
+├── UploadTooSlow             DEADLINE_EXCEEDED    a recording did not come within the time for it
 ├── SessionIdle               ABORTED              nothing was said in a session for too long
 ├── Draining                  UNAVAILABLE          the server is going away: retry elsewhere
 ├── NotReady                  UNAVAILABLE          still loading or warming up
@@ -73,16 +78,50 @@ class SettingUnsupported(InvalidRequest):
     reason = "SETTING_UNSUPPORTED"
 
 
+class ConsentRequired(InvalidRequest):
+    """Whoever is to be cloned has to have agreed."""
+
+    reason = "CONSENT_REQUIRED"
+
+
 class VoiceNotFound(RhapsodeError):
-    """No voice of that name; the message lists those there are."""
+    """No voice of that name; the message lists those there are, `voices` has them as far as a header can.
+
+    `forgets`: there are created voices here, and it may have been one of them.
+    """
 
     status = "NOT_FOUND"
     reason = "VOICE_NOT_FOUND"
 
-    def __init__(self, asked: str, voices: tuple[str, ...]) -> None:
+    def __init__(self, asked: str, voices: tuple[str, ...], *, forgets: bool = False) -> None:
         shown = asked if len(asked) <= 64 else asked[:64] + "…"
-        super().__init__(f"There is no voice named {shown!r}. Choose one of: {', '.join(voices)}.")
-        self.voices = voices
+        more = f" and {len(voices) - 12} more, which ListVoices gives" if len(voices) > 12 else ""
+        again = " If it was created here, create it again: it had to make room." if forgets else ""
+        super().__init__(
+            f"There is no voice named {shown!r}. Choose one of: {', '.join(voices[:12])}{more}.{again}"
+        )
+        self.voices = voices[:50]
+
+
+class VoiceExists(RhapsodeError):
+    """The name is taken."""
+
+    status = "ALREADY_EXISTS"
+    reason = "VOICE_EXISTS"
+
+
+class VoiceTooLarge(RhapsodeError):
+    """A voice that takes more memory than all created voices together may."""
+
+    status = "FAILED_PRECONDITION"
+    reason = "VOICE_TOO_LARGE"
+
+
+class VoiceCreationUnsupported(RhapsodeError):
+    """Neither this request nor another one makes such a voice here; the message says what would."""
+
+    status = "UNIMPLEMENTED"
+    reason = "VOICE_CREATION_UNSUPPORTED"
 
 
 class Overloaded(RhapsodeError):
@@ -128,6 +167,13 @@ class StreamTooLong(RhapsodeError):
 
     status = "DEADLINE_EXCEEDED"
     reason = "STREAM_TOO_LONG"
+
+
+class UploadTooSlow(RhapsodeError):
+    """A recording was not there in time; nothing is kept of it."""
+
+    status = "DEADLINE_EXCEEDED"
+    reason = "UPLOAD_TOO_SLOW"
 
 
 class SessionIdle(RhapsodeError):

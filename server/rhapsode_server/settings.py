@@ -91,6 +91,18 @@ class LimitSettings(_Section):
     """Contexts that one session may have open at a time."""
     session_idle_seconds: float = Field(default=60.0, gt=0)
     """A session in which neither side says anything for so long is ended, reason SESSION_IDLE."""
+    created_voices: int = Field(default=500, ge=0)
+    """Voices that callers have made and that are kept; the least used one makes room. 0: none."""
+    voice_memory_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """What created voices may take up together, on the model's device; one with a clip takes about 5 MB."""
+    voice_upload_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """The largest recording that a voice may be made of."""
+    voice_upload_seconds: float = Field(default=60.0, gt=0)
+    """The most time that sending one recording may take."""
+    voice_uploads: int = Field(default=4, ge=1)
+    """Recordings on their way at a time; one tenant has at most half of them."""
+    voice_clip_seconds: float = Field(default=30.0, gt=0)
+    """The longest recording, as it sounds; the model's own limit holds besides."""
 
 
 class TelemetrySettings(_Section):

@@ -11,7 +11,14 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 from google.rpc import status_pb2
-from rhapsode.tts.v1 import audio_pb2, service_pb2, session_pb2, synthesis_pb2, voice_pb2
+from rhapsode.tts.v1 import (
+    audio_pb2,
+    service_pb2,
+    session_pb2,
+    synthesis_pb2,
+    voice_pb2,
+    voice_service_pb2,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: tuple[FileDescriptor, ...] = (
@@ -20,6 +27,7 @@ FILES: tuple[FileDescriptor, ...] = (
     session_pb2.DESCRIPTOR,
     synthesis_pb2.DESCRIPTOR,
     voice_pb2.DESCRIPTOR,
+    voice_service_pb2.DESCRIPTOR,
 )
 NO_COMPILER = 3
 

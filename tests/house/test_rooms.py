@@ -73,7 +73,11 @@ TABLE = (
         rooms=(*NOUNS, "audio", "audio.*"),
         packages=("av", "numpy", "soundfile", "soxr"),
     ),
-    Room(("voices", "voices.*"), rooms=(*NOUNS, "voices", "voices.*"), packages=("numpy", "safetensors")),
+    Room(
+        ("voices", "voices.*"),
+        rooms=(*NOUNS, "audio", "audio.*", "models.base", "voices", "voices.*"),
+        packages=("numpy", "safetensors", "torch"),
+    ),
     Room(
         ("synthesizer", "synthesizer.*"),
         rooms=(
@@ -85,7 +89,7 @@ TABLE = (
     ),
     Room(
         ("rpc", "rpc.*"),
-        rooms=(*NOUNS, "synthesizer", "synthesizer.*", "rpc", "rpc.*", *STUBS),
+        rooms=(*NOUNS, "synthesizer", "synthesizer.*", "voices", "voices.*", "rpc", "rpc.*", *STUBS),
         packages=("grpc", "grpc_health", "grpc_reflection", "google"),
     ),
     Room(
@@ -102,6 +106,13 @@ TABLE = (
         ("loading",),
         rooms=(*NOUNS, "settings", "models.registry", "models.base", "synthesizer"),
         packages=("torch",),
+    ),
+    Room(
+        ("limits",),
+        rooms=(
+            *("settings", "loading", "engine.worker", "models.base", "rpc.server", "rpc.session_convert"),
+            *("synthesizer", "voices.catalogue", "voices.created", "voices.upload"),
+        ),
     ),
     Room(("parity",), rooms=(*NOUNS, "models.registry")),
     Room(

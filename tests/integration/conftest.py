@@ -26,6 +26,9 @@ from rhapsode_server.synthesizer import Report
 from rhapsode_server.telemetry.logging import TextLines
 from rhapsode_server.telemetry.telemetry import Telemetry
 
+SMALL: dict[str, object] = {"model.source": "toy", "model.threads": 1}
+"""Two threads that wait for each other at every small product crawl where the tests share the machine."""
+
 
 @dataclass
 class Witness:
@@ -156,7 +159,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """A server that is ready; at the end it has to end with this exit code."""
     wanted: Settings = load_settings(
-        flags={"server.port": 0, "server.drain_seconds": 5, "model.source": "toy", **(settings or {})},
+        flags={"server.port": 0, "server.drain_seconds": 5, **SMALL, **(settings or {})},
         environ={},
     )
     witness = Witness()

@@ -22,12 +22,14 @@ from rhapsode_server.engine.observer import SILENT
 from rhapsode_server.errors import ConfigError
 from rhapsode_server.main import Serving
 from rhapsode_server.models import toy
+from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.synthesizer.events import UNRECORDED
 from rhapsode_server.telemetry import logging as lines
 from rhapsode_server.telemetry import names
 from rhapsode_server.telemetry.telemetry import Telemetry
 
 from tests.integration.collector import Collector, attributes, collecting, dead, deaf
+from tests.integration.conftest import SMALL
 
 CANARY = "Zebra quartz jumps over wavering vixens"
 TEXT = f"{CANARY}, and so on and on, and on, and on."
@@ -81,12 +83,14 @@ class Running(NamedTuple):
 
 
 @asynccontextmanager
-async def exporting(step_seconds: float = 0.0, **settings: object) -> AsyncIterator[Running]:
-    """A server with the toy model; when it has ended, everything has been exported."""
-    flags = {"server.port": 0, "server.drain_seconds": 5, "model.source": "toy"}
+async def exporting(
+    step_seconds: float = 0.0, model: SpeechModel | None = None, **settings: object
+) -> AsyncIterator[Running]:
+    """A server, with the toy model or another one; when it has ended, everything has been exported."""
+    flags: dict[str, object] = {"server.port": 0, "server.drain_seconds": 5, **SMALL}
     wanted = load_settings(flags=flags | {k.replace("__", "."): v for k, v in settings.items()}, environ={})
     telemetry = Telemetry.from_environment()
-    serving = Serving(wanted, telemetry, lambda _: toy.load(step_seconds=step_seconds))
+    serving = Serving(wanted, telemetry, lambda _: model or toy.load(step_seconds=step_seconds))
     running = asyncio.create_task(serving.run())
     async with asyncio.timeout(60):
         await serving.ready.wait()

@@ -1,4 +1,4 @@
-"""The name of a voice is looked up in a table and is never a path; nobody brings a voice along."""
+"""The name of a voice is looked up in a table and is never a path; no utterance brings a voice along."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_voice_cannot_be_called_so(name: str) -> None:
 
 
 def test_no_request_has_room_for_a_recording() -> None:
-    """Cloning is for whoever runs the server: voices come from its own folder and from nowhere else."""
+    """Recordings come by VoiceService alone, where consent is asked for and their size is bounded."""
     service = service_pb2.DESCRIPTOR.services_by_name["SpeechSynthesisService"]
     seen: set[str] = set()
 

@@ -219,11 +219,25 @@ class Cloner(Protocol):
     longest: float
     """Seconds that a clip may last."""
 
+    longest_transcript: int
+    """Characters."""
+
     def clone(self, name: str, samples: Tensor, transcript: str = "") -> Voice:
         """The voice of a clip, float32 [N]; `transcript` is all that is said in it, or empty.
 
         All that depends on the clip alone is computed here, once. Raises errors.InvalidRequest.
         """
+        ...
+
+
+class Designer(Protocol):
+    """Makes voices from descriptions. Safe to call from several worker threads."""
+
+    longest: int
+    """Characters of a description."""
+
+    def design(self, name: str, description: str) -> Voice:
+        """The voice that is so described. Raises errors.InvalidRequest."""
         ...
 
 
@@ -254,6 +268,8 @@ class SpeechModel:
     """Facts worth printing at start: parameters, dtype, device, digest."""
     cloner: Cloner | None = None
     """Where voices can be made from recordings."""
+    designer: Designer | None = None
+    """Where voices can be made from descriptions."""
 
     @property
     def sample_rate(self) -> int:

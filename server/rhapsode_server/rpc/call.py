@@ -29,7 +29,8 @@ def _anybody() -> None:
 class Call:
     """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz.
 
-    `admit` raises QuotaExceeded where its caller may not begin another utterance now.
+    `admit` raises QuotaExceeded where its caller may not begin another utterance now. `tenant` is who calls,
+    "" where nobody is asked.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Call:
     greeted: bool = False
     sample_rate: int = 0
     admit: Callable[[], None] = _anybody
+    tenant: str = field(default="", repr=False)
 
     def adopt(self, request_id: str) -> None:
         """The caller has named this request in the message itself."""

@@ -72,8 +72,8 @@ _STAGES = {
 # ---- what the client says
 
 
-def request(message: synthesis_pb2.SynthesizeRequest, request_id: str) -> Request:
-    """The utterance asked for; `request_id` where the message has none. Raises InvalidRequest."""
+def request(message: synthesis_pb2.SynthesizeRequest, request_id: str, tenant: str = "") -> Request:
+    """The utterance that `tenant` asks for; `request_id` where it names none. Raises InvalidRequest."""
     return Request(
         request_id=message.request_id or request_id,
         text=message.text,
@@ -85,6 +85,7 @@ def request(message: synthesis_pb2.SynthesizeRequest, request_id: str) -> Reques
         instruction=message.instruction,
         sampling=sampling(message.sampling),
         priority=priority(message.priority),
+        tenant=tenant,
     )
 
 

@@ -12,13 +12,15 @@ from contextlib import contextmanager
 
 from rhapsode_server.errors import Draining, NotReady
 from rhapsode_server.synthesizer import Synthesizer
+from rhapsode_server.voices.studio import Studio
 
 
 class Gate:
-    """`enter` it with every call that makes sound. On the event loop only."""
+    """Enter it with every call that makes sound or voices. On the event loop only."""
 
     def __init__(self) -> None:
         self._synthesizer: Synthesizer | None = None
+        self._studio: Studio | None = None
         self._closed = asyncio.Event()
         self._time_left = 0.0
         self._inside = 0
@@ -35,9 +37,10 @@ class Gate:
         """No new call will be let in any more."""
         return self._closed.is_set()
 
-    def open(self, synthesizer: Synthesizer) -> None:
+    def open(self, synthesizer: Synthesizer, studio: Studio) -> None:
         """The model is warm: let calls in."""
         self._synthesizer = synthesizer
+        self._studio = studio
 
     def close(self, time_left: float = 0.0) -> None:
         """Let nobody in any more; those inside may go on for `time_left` seconds."""
@@ -60,11 +63,23 @@ class Gate:
     @contextmanager
     def enter(self) -> Iterator[Synthesizer]:
         """For the time of one call; raises as `synthesizer` does."""
-        synthesizer = self.synthesizer()
+        with self._counted():
+            yield self.synthesizer()
+
+    @contextmanager
+    def enter_studio(self) -> Iterator[Studio]:
+        """As `enter`, where voices are made."""
+        self.synthesizer()
+        assert self._studio is not None  # noqa: S101 - opened together
+        with self._counted():
+            yield self._studio
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         self._inside += 1
         self._empty.clear()
         try:
-            yield synthesizer
+            yield
         finally:
             self._inside -= 1
             if not self._inside:

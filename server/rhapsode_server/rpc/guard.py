@@ -84,6 +84,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
         async def handle(request: Any, context: Context) -> Any:
             tenant = self._tenant(holder, context)
+            calls.current().tenant = tenant
             calls.current().facts["tenant"] = pseudonym(tenant)
             if sounding:
                 return await self._within_share(inner, self._accounts.of(tenant), request, context)

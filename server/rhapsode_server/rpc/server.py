@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
-from rhapsode.tts.v1 import service_pb2
+from rhapsode.tts.v1 import service_pb2, voice_service_pb2
 
 from rhapsode_server.errors import RhapsodeError
 
@@ -77,7 +77,8 @@ def build(limits: ConnectionLimits, interceptors: Sequence[grpc.aio.ServerInterc
 
 def reflect(server: grpc.aio.Server) -> None:
     """Let clients ask which services and messages there are, as grpcurl does."""
-    ours = [service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values()]
+    files = (service_pb2.DESCRIPTOR, voice_service_pb2.DESCRIPTOR)
+    ours = [service.full_name for file in files for service in file.services_by_name.values()]
     reflection.enable_server_reflection((reflection.SERVICE_NAME, health.SERVICE_NAME, *ours), server)
 
 

@@ -47,7 +47,7 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         call = calls.current()
         with self._gate.enter() as synthesizer:
             call.adopt(request.request_id)
-            asked = convert.request(request, call.request_id)
+            asked = convert.request(request, call.request_id, call.tenant)
             terms = convert.terms(request, context.time_remaining(), call.started)
             async with _at_most(self._longest), aclosing(synthesizer.synthesize(asked, terms)) as events:
                 async for event in events:
@@ -68,8 +68,8 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         request: voice_pb2.ListVoicesRequest,
         context: Context,  # noqa: ARG002 - gRPC passes it
     ) -> voice_pb2.ListVoicesResponse:
-        """Lists the voices."""
-        voices = self._gate.synthesizer().voices.speaking(request.language)
+        """Lists the voices, the caller's own among them."""
+        voices = self._gate.synthesizer().voices.speaking(request.language, calls.current().tenant)
         return voice_pb2.ListVoicesResponse(voices=[convert.voice(voice) for voice in voices])
 
 

@@ -109,7 +109,7 @@ class Session:
         with suppress(StopAsyncIteration):
             first = await anext(commands)
             if first.WhichOneof("command") == "session_config":
-                return convert.defaults(first.session_config, self._limits)
+                return convert.defaults(first.session_config, self._limits, self._call.tenant)
         raise InvalidRequest(
             "session_config",
             "The first command of a session must be session_config. Send it before all others.",

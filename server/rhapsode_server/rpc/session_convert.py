@@ -45,7 +45,7 @@ class Defaults:
 # ---- what the client says
 
 
-def defaults(config: session_pb2.SessionConfig, limits: SessionLimits) -> Defaults:
+def defaults(config: session_pb2.SessionConfig, limits: SessionLimits, tenant: str = "") -> Defaults:
     """Raises InvalidRequest for a duration or a format that cannot be."""
     request = Request(
         request_id="",
@@ -57,6 +57,7 @@ def defaults(config: session_pb2.SessionConfig, limits: SessionLimits) -> Defaul
         instruction=config.instruction,
         sampling=convert.sampling(config.sampling),
         priority=convert.priority(config.priority),
+        tenant=tenant,
     )
     ahead = _at_most(config, "max_ahead", limits.max_ahead)
     idle = _at_most(config, "idle_timeout", limits.idle_timeout)

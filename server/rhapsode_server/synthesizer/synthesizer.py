@@ -59,9 +59,11 @@ class Synthesizer:
         manner: Manner = USUAL,
         recorder: Recorder = UNRECORDED,
         clock: Callable[[], float] = time.monotonic,
+        voices: Voices | None = None,
     ) -> None:
+        """Without `voices` there are the model's own."""
         self.model: SpeechModel = engine.model
-        self.voices = Voices(engine.model.voices)
+        self.voices = voices or Voices(engine.model.voices)
         self._engine = engine
         self._desk = desk
         self._manner = manner
@@ -130,7 +132,7 @@ class Synthesizer:
         expect: Callable[[], None] = lambda: None,
     ) -> Job:
         """Check, admit, and make ready to speak."""
-        order = Order(request, self.voices.find(request.voice), terms, self._clock())
+        order = Order(request, self.voices.find(request.voice, request.tenant), terms, self._clock())
         check(request, order.voice, self.model)
         self._expect(terms)
         packer = Packer(request.audio, self.model.sample_rate)

@@ -38,6 +38,29 @@ class Load(Protocol):
         """Requests without a slot."""
 
 
+class CreatedVoices(Protocol):
+    """voices.created.Created, as far as it is shown."""
+
+    @property
+    def hits(self) -> int:
+        """Uses so far."""
+
+    @property
+    def misses(self) -> int:
+        """Requests so far for what is not there."""
+
+    @property
+    def evictions(self) -> int:
+        """Voices given up so far."""
+
+    @property
+    def memory(self) -> int:
+        """Bytes."""
+
+    def __len__(self) -> int:
+        """Voices kept."""
+
+
 class Metrics:
     """All instruments of one process."""
 
@@ -60,9 +83,15 @@ class Metrics:
         self._gauge(names.SLOTS_LIMIT, lambda: load().slots)
         self._gauge(names.LAST_STEP_AGE, heartbeat_age)
         self._gauge(names.PROCESS_MEMORY, _resident_bytes, of_process=True)
-        cpu = names.PROCESS_CPU
-        callbacks = [_observe(time.process_time, {})]
-        self._meter.create_observable_counter(cpu.name, callbacks, cpu.unit, cpu.meaning)
+        self._observed_counter(names.PROCESS_CPU, time.process_time, {})
+
+    def watch_voices(self, created: CreatedVoices) -> None:
+        """Show the voices that callers have made, whenever a reader looks. Call it once, after `watch`."""
+        self._gauge(names.VOICES, lambda: len(created))
+        self._gauge(names.VOICES_MEMORY, lambda: created.memory)
+        self._observed_counter(names.VOICE_HITS, lambda: created.hits, self._label)
+        self._observed_counter(names.VOICE_MISSES, lambda: created.misses, self._label)
+        self._observed_counter(names.VOICE_EVICTIONS, lambda: created.evictions, self._label)
 
     def step(self, event: StepEvent) -> None:
         """One step: how long, and how many rows in each phase."""
@@ -146,6 +175,10 @@ class Metrics:
 
     def _counter(self, metric: Metric) -> Counter:
         return self._meter.create_counter(metric.name, metric.unit, metric.meaning)
+
+    def _observed_counter(self, metric: Metric, read: Callable[[], float], labels: dict[str, str]) -> None:
+        callbacks = [_observe(read, labels)]
+        self._meter.create_observable_counter(metric.name, callbacks, metric.unit, metric.meaning)
 
     def _gauge(self, metric: Metric, read: Callable[[], float], *, of_process: bool = False) -> None:
         callbacks = [_observe(read, {} if of_process else self._label)]

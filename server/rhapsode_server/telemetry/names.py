@@ -172,6 +172,15 @@ OUT_OF_MEMORY = Metric("tts.gpu.oom", "{event}", "A stage found no device memory
 OBSERVATIONS_LOST = Metric(
     "tts.telemetry.lost", "{event}", "Announcements dropped because telemetry could not keep up."
 )
+VOICES = Metric("tts.voices.created", "{voice}", "Voices that callers have made and that are kept.")
+VOICES_MEMORY = Metric("tts.voices.memory", "By", "What created voices take up.")
+VOICE_HITS = Metric("tts.voices.hits", "{request}", "Requests for a created voice that was kept.")
+VOICE_MISSES = Metric(
+    "tts.voices.misses", "{request}", "Requests for a voice that is neither the model's nor kept."
+)
+VOICE_EVICTIONS = Metric(
+    "tts.voices.evictions", "{voice}", "Created voices that had to make room for others."
+)
 PROCESS_MEMORY = Metric("process.memory.usage", "By", "Resident memory.")
 PROCESS_CPU = Metric("process.cpu.time", "s", "Processor time of all threads.")
 
@@ -180,8 +189,11 @@ COUNTERS = (
     *(UNDERRUN, AUDIO_DURATION, TEXT_CHARACTERS, REJECTED, STAGE_FAILED, NONFINITE, OUT_OF_MEMORY),
     OBSERVATIONS_LOST,
 )
-GAUGES = (QUEUE_DEPTH, REQUESTS_RUNNING, SLOTS_LIMIT, LAST_STEP_AGE, PROCESS_MEMORY)
-OBSERVED_COUNTERS = (PROCESS_CPU,)
+GAUGES = (
+    *(QUEUE_DEPTH, REQUESTS_RUNNING, SLOTS_LIMIT, LAST_STEP_AGE, VOICES, VOICES_MEMORY),
+    PROCESS_MEMORY,
+)
+OBSERVED_COUNTERS = (VOICE_HITS, VOICE_MISSES, VOICE_EVICTIONS, PROCESS_CPU)
 METRICS = (*HISTOGRAMS, *COUNTERS, *GAUGES, *OBSERVED_COUNTERS)
 
 # ---- how much

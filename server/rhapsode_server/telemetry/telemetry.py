@@ -18,7 +18,7 @@ from rhapsode_server.synthesizer.events import UNRECORDED, Recorder
 from rhapsode_server.telemetry.announcements import Announcements, Ended, StageFailure
 from rhapsode_server.telemetry.call import SoundOf, current_ids, no_sound
 from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
-from rhapsode_server.telemetry.metrics import Load, Metrics
+from rhapsode_server.telemetry.metrics import CreatedVoices, Load, Metrics
 from rhapsode_server.telemetry.names import SERVICE, STEP_EVERY
 from rhapsode_server.telemetry.server_interceptor import ServerInterceptor
 from rhapsode_server.telemetry.steps import Steps
@@ -61,15 +61,23 @@ class Telemetry:
         """For grpc.aio.server, before all others; `sound_of` tells which messages carry sound."""
         return (self._listening.interceptor(sound_of),) if self._listening else ()
 
-    def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
+    def start(
+        self,
+        model: str,
+        load: Callable[[], Load],
+        heartbeat_age: Callable[[], float],
+        created: CreatedVoices | None = None,
+    ) -> None:
         """Begin to look at what is announced. What began before is a warm-up and passed over.
 
         Call it once, on the event loop, with time.monotonic as the engine's clock.
 
-        `model` is the name that labels the metrics.
+        `model` is the name that labels the metrics, `created` are the voices that callers make, if they may.
         """
         if self._listening:
             self._listening.start(model, load, heartbeat_age)
+            if created is not None:
+                self._listening.metrics.watch_voices(created)
 
     def trace_id(self) -> str:
         """The current call's trace in hexadecimal; "" where there is none."""
@@ -92,7 +100,7 @@ class _Listening:
         self.exporting = exporting
         self.announced = Announcements()
         self.cutting = False
-        self._metrics = Metrics(exporting.meter)
+        self.metrics = Metrics(exporting.meter)
         self._steps = Steps(exporting.step_tracer, step_every)
         self._utterances = Utterances(exporting.tracer, self._steps)
         self._pump: asyncio.Task[None] | None = None
@@ -100,11 +108,11 @@ class _Listening:
         self._ended = False
 
     def interceptor(self, sound_of: SoundOf) -> ServerInterceptor:
-        return ServerInterceptor(self.exporting.tracer, self._metrics, sound_of, lambda: self.cutting)
+        return ServerInterceptor(self.exporting.tracer, self.metrics, sound_of, lambda: self.cutting)
 
     def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
         self._since = time.monotonic()
-        self._metrics.watch(model, load, heartbeat_age)
+        self.metrics.watch(model, load, heartbeat_age)
         self._pump = asyncio.get_running_loop().create_task(self._listen())
 
     async def stop(self, deadline: float) -> bool:
@@ -141,15 +149,15 @@ class _Listening:
         for each in ended:
             if each.report.started >= self._since:
                 context: Context = self._utterances.ended(each)
-                self._metrics.utterance(each.report, context)
+                self.metrics.utterance(each.report, context)
                 await asyncio.sleep(0)
-        self._metrics.lost(self.announced.lost)
+        self.metrics.lost(self.announced.lost)
 
     def _of_engine(self, announcement: StepEvent | StageFailure) -> None:
         if isinstance(announcement, StageFailure):
-            self._metrics.failed(announcement)
+            self.metrics.failed(announcement)
         elif announcement.started >= self._since:
-            self._metrics.step(announcement)
+            self.metrics.step(announcement)
             self._steps.announced(announcement)
 
 

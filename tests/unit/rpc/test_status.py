@@ -31,6 +31,7 @@ MADE: dict[type[RhapsodeError], RhapsodeError] = {
     TextRefused: TextRefused("Sentence."),
     errors.FormatUnsupported: errors.FormatUnsupported("audio_format.sample_rate_hz", "Sentence."),
     errors.SettingUnsupported: errors.SettingUnsupported("sampling.top_k", "Sentence."),
+    errors.ConsentRequired: errors.ConsentRequired("config.consent", "Sentence."),
     VoiceNotFound: VoiceNotFound("bob", ("alto", "bass")),
     Overloaded: Overloaded("Sentence.", 1.25),
     QuotaExceeded: QuotaExceeded("Sentence.", 0.5),
@@ -94,6 +95,16 @@ def test_voices_are_listed_for_programs() -> None:
     info = unpacked(answer(VoiceNotFound("bob", ("alto", "bass"))))[1]["ErrorInfo"]
     assert isinstance(info, ErrorInfo)
     assert dict(info.metadata) == {"voices": "alto,bass"}
+
+
+def test_a_long_list_of_voices_still_fits_into_the_headers() -> None:
+    """gRPC takes 8 KiB of them by default."""
+    names = tuple(f"{number:064}" for number in range(500))
+    told = answer(VoiceNotFound("x" * 9999, names, forgets=True), "r-1")
+    assert "ListVoices" in told.message
+    assert "create it again" in told.message
+    sent = len(told.message) + sum(4 * len(value) // 3 for _, value in told.trailing)
+    assert sent < 8000
 
 
 def test_the_unforeseen_tells_an_id_and_nothing_else() -> None:

@@ -33,6 +33,25 @@ def test_gauges_show_what_the_engine_says_now(kept: Kept) -> None:
     assert all(labels == {names.LABEL_MODEL: "toy"} for _, labels in shown.values())
 
 
+def test_created_voices_are_shown_as_they_are_now(kept: Kept) -> None:
+    class Some:
+        hits, misses, evictions, memory = 7, 2, 1, 5000
+
+        def __len__(self) -> int:
+            return 3
+
+    watched(kept).watch_voices(Some())
+    shown = {
+        metric.name: [(point.value, dict(point.attributes)) for point in kept.points(metric.name)]
+        for metric in (
+            *(names.VOICES, names.VOICES_MEMORY, names.VOICE_HITS, names.VOICE_MISSES),
+            names.VOICE_EVICTIONS,
+        )
+    }
+    assert [value for [(value, _)] in shown.values()] == [3, 5000, 7, 2, 1]
+    assert all(labels == {names.LABEL_MODEL: "toy"} for [(_, labels)] in shown.values())
+
+
 def test_the_process_shows_itself(kept: Kept) -> None:
     watched(kept)
     assert kept.value(names.PROCESS_MEMORY.name) > 10_000_000

@@ -29,6 +29,7 @@ from rhapsode_server.models.qwen3_tts.talker import load_talker
 from rhapsode_server.models.qwen3_tts.tokenizer import SplitPattern, TextTokenizer
 from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder, Seams
 from rhapsode_server.models.qwen3_tts.voices import (
+    QwenDesigner,
     designed_voices,
     plain_voice,
     preset_voices,
@@ -65,9 +66,7 @@ def load(
     for a design checkpoint, of clips (NAME.wav, with what is said in NAME.txt) for a Base one. `positions`
     are the cache positions of a row. `seams` makes the codec forget as the reference does. `streaming` lays
     text out token by token beside the sound instead of before it; unset: as the reference does for this
-    kind. `split` is the tokenizer's pattern.
-
-    Raises errors.ModelUnusable, errors.ConfigError.
+    kind. `split` is the tokenizer's pattern. Raises errors.ModelUnusable, errors.ConfigError.
     """
     path = locate(source)
     checkpoint = read_checkpoint(path)
@@ -105,6 +104,7 @@ def load(
         silence=guards.silence,
         details=_details(tensors, embeddings.codes),
         cloner=cloner,
+        designer=QwenDesigner(checkpoint, name) if checkpoint.kind == "voice_design" else None,
     )
 
 

@@ -23,8 +23,6 @@ from rhapsode_server.models.qwen3_tts.tokenizer import TextTokenizer
 from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder
 from rhapsode_server.models.qwen3_tts.voices import make_voice, read_text
 
-LONGEST_TRANSCRIPT = 1000
-
 
 class QwenCloner:
     """Clones voices for one Base checkpoint. Safe to use from several threads."""
@@ -32,6 +30,7 @@ class QwenCloner:
     shortest = 1.0
     longest = 30.0
     """Seconds that a clip may last; each costs 12.5 positions of every request with this voice."""
+    longest_transcript = 1000
 
     def __init__(
         self,
@@ -58,8 +57,8 @@ class QwenCloner:
         voice; without it only a vector is used. `quiet_tail` seconds of silence after the clip keep a
         model from going on with the clip's last word. Raises errors.InvalidRequest.
         """
-        if len(transcript) > LONGEST_TRANSCRIPT:
-            raise InvalidRequest("transcript", f"Shorten it to at most {LONGEST_TRANSCRIPT} characters.")
+        if len(transcript) > self.longest_transcript:
+            raise InvalidRequest("transcript", f"Shorten it to at most {self.longest_transcript} characters.")
         self._check(samples)
         device = self._vocoder.codec.tables.device
         sound = samples.float().to(device)

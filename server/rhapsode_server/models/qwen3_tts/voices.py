@@ -43,9 +43,23 @@ def designed_voices(checkpoint: Checkpoint, model: str, folder: Path | None) -> 
         description = read_text(path)
         if len(description) > LONGEST_INSTRUCTION:
             raise ConfigError(f"{path} is longer than {LONGEST_INSTRUCTION} characters. Shorten it.")
-        voice = make_voice(checkpoint, model, path.stem.lower(), Conditioning(description=description))
-        voices.append(replace(voice, description=description))
+        voices.append(QwenDesigner(checkpoint, model).design(path.stem.lower(), description))
     return voices
+
+
+class QwenDesigner:
+    """Makes voices of a design checkpoint: a description that comes before each request's instruction."""
+
+    longest = LONGEST_INSTRUCTION
+
+    def __init__(self, checkpoint: Checkpoint, model: str) -> None:
+        self._checkpoint = checkpoint
+        self._model = model
+
+    def design(self, name: str, description: str) -> Voice:
+        """The voice that is so described."""
+        voice = make_voice(self._checkpoint, self._model, name, Conditioning(description=description))
+        return replace(voice, description=description)
 
 
 def plain_voice(checkpoint: Checkpoint, model: str) -> Voice:
