@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,19 @@ class Answer:
 class Callers:
     """Blocking callers on threads: a refused stream of grpc.aio's client can break the interpreter."""
 
-    def __init__(self, target: str, threads: int, channels: int = 1) -> None:
-        options = (("grpc.use_local_subchannel_pool", 1),)
-        self._channels = [grpc.insecure_channel(target, options) for _ in range(channels)]
+    def __init__(
+        self, target: str, threads: int, channels: int = 1, options: Sequence[tuple[str, Any]] = ()
+    ) -> None:
+        own = (("grpc.use_local_subchannel_pool", 1), *options)
+        self._channels = [grpc.insecure_channel(target, own) for _ in range(channels)]
         self._stubs = [service_pb2_grpc.SpeechSynthesisServiceStub(each) for each in self._channels]  # type: ignore[no-untyped-call]
         self._pool = ThreadPoolExecutor(threads)
+        self.sounding = 0
+        """Calls that have had their first sound."""
+
+    def submit(self, number: int, request: synthesis_pb2.SynthesizeRequest) -> Future[Answer]:
+        """Begin one call."""
+        return self._pool.submit(self.one, number, request)
 
     def all(self, requests: Sequence[synthesis_pb2.SynthesizeRequest], **how: Any) -> list[Answer]:
         """Every request, as many at a time as there are threads; in order."""
@@ -101,6 +109,7 @@ class Callers:
                     now = time.monotonic()
                     if answer.first is None:
                         answer.first = now - began
+                        self.sounding += 1
                     else:
                         gaps.append(now - last)
                     last = now

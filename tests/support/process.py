@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+RHAPSODE = ("-m", "rhapsode", "serve")
 LISTENING = re.compile(r"listening on [^ ]*:(\d+);")
 
 
@@ -24,9 +25,14 @@ class ServerProcess:
     """`rhapsode serve --model toy` with these further arguments."""
 
     def __init__(
-        self, log: Path, *arguments: str, port: int = 0, environ: Mapping[str, str] | None = None
+        self,
+        log: Path,
+        *arguments: str,
+        port: int = 0,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = RHAPSODE,
     ) -> None:
-        command = [sys.executable, "-m", "rhapsode", "serve", "--model", "toy", "--threads", "1"]
+        command = [sys.executable, *program, "--model", "toy", "--threads", "1"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         self.log = log
         with log.open("wb") as written:
@@ -100,11 +106,15 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    folder: Path, *arguments: str, port: int = 0, environ: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    port: int = 0,
+    environ: Mapping[str, str] | None = None,
+    program: Sequence[str] = RHAPSODE,
 ) -> Iterator[ServerProcess]:
     """A server that is ready; killed at the end where the test has not ended it."""
     log = folder / f"server-{len(list(folder.glob('server-*.log')))}.log"
-    server = ServerProcess(log, *arguments, port=port, environ=environ)
+    server = ServerProcess(log, *arguments, port=port, environ=environ, program=program)
     try:
         yield server.ready()
     finally:

@@ -68,6 +68,8 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.enable_retries", 1),
         ("grpc.primary_user_agent", f"rhapsode-python/{client_version()}"),
         *KEEPALIVE,
+        # A server that comes back is found within seconds; gRPC itself would wait for up to two minutes.
+        ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
 
 
