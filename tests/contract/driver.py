@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from rhapsode_server.core import FinishReason, Window
+from rhapsode_server.engine.graphs import Record
 from rhapsode_server.engine.runner import Runner
 from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
 from rhapsode_server.engine.sequence import Sequence, Stamps, Status
@@ -20,12 +21,14 @@ BeforeStep = Callable[["Driver", int], None]
 class Driver:
     """One engine without its thread; `waves` are the delivered samples of each sequence."""
 
-    def __init__(self, model: SpeechModel, slots: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self, model: SpeechModel, slots: int, limits: Limits | None = None, record: Record | None = None
+    ) -> None:
         self.model = model
         seconds = model.vocoder.samples_per_frame / model.sample_rate
         self.slots = Slots(slots, model.positions)
         self.scheduler = Scheduler(self.slots, model.vocoder.chunking, seconds, limits or Limits())
-        self.runner = Runner(model, slots)
+        self.runner = Runner(model, slots, record=record)
         self.prompts: dict[Sequence, Prompt] = {}
         self.waves: dict[Sequence, list[Wave]] = {}
         self.windows: dict[Sequence, list[Window]] = {}

@@ -20,9 +20,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rhapsode_server.core import Window, WordTime
+from rhapsode_server.engine.graphs import Capturable, Graphs, Record, recorder_for
 from rhapsode_server.engine.scheduler import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
-from rhapsode_server.models.base import Addition, Aligned, Feedable, Primed, Prompt, SpeechModel, Step
+from rhapsode_server.models.base import (
+    Addition,
+    Aligned,
+    Feedable,
+    Primed,
+    Prompt,
+    SpeechModel,
+    Step,
+)
 
 Wave = NDArray[np.float32]
 X = TypeVar("X")
@@ -48,17 +57,23 @@ class Runner:
     which is then also the one whose `threads` share a matrix product (0: as many as torch has been told).
     """
 
-    def __init__(self, model: SpeechModel, slots: int, threads: int = 0) -> None:
+    def __init__(
+        self, model: SpeechModel, slots: int, threads: int = 0, record: Record | None = None
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
         self.model = model
         self.failures: list[Failure] = []
-        self._acoustic_state = model.acoustic.new_state(slots)
+        record = record or recorder_for(model.acoustic)
+        self._acoustic_state = model.acoustic.new_state(slots + (record is not None))
         self._vocoder_state = model.vocoder.new_state(slots)
         self._frames: Tensor | None = None
         self._slots = slots
         self._aligned = model.acoustic if isinstance(model.acoustic, Aligned) else None
         self._feedable = model.acoustic if isinstance(model.acoustic, Feedable) else None
+        self.graphs: Graphs | None = None
+        if record is not None and isinstance(model.acoustic, Capturable):
+            self.graphs = Graphs(model.acoustic, self._acoustic_state, slots, record)
 
     # ---- stages, in the order of a step
 
@@ -140,7 +155,9 @@ class Runner:
     def _decode(self, part: Many[Work[None]]) -> dict[Sequence, tuple[bool, bool, bool]]:
         sequences = [seq for seq, _ in part]
         slots = torch.tensor([seq.row for seq in sequences])
-        step = self.model.acoustic.decode(self._acoustic_state, slots)
+        step = self.graphs.decode(slots.tolist()) if self.graphs else None
+        if step is None:
+            step = self.model.acoustic.decode(self._acoustic_state, slots)
         made = torch.tensor([seq.made for seq in sequences])
         store = self._store(int(made.max()) + 1, step.frames)
         # A frame that is not valid is overwritten by the next one, so no mask is needed here.

@@ -131,6 +131,8 @@ class Worker:
         """The thread's edge: whatever ends the loop, every stream is told."""
         try:
             self._runner = Runner(self._model, self.slots.count, self._threads)
+            if self._runner.graphs is not None:
+                log.info("decode steps: %s", self._runner.graphs.told)
             while not self._inbox.closed:
                 self._turn()
         except Exception as error:  # noqa: BLE001 - the thread's edge

@@ -9,6 +9,7 @@ The prefill stops one row short of the prompt's end, so the first frame too is m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -27,6 +28,7 @@ from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import Predictor
 from rhapsode_server.models.qwen3_tts.talker import Embeddings, Talker
 
+Shape = tuple[int, ...]
 SPAN_STEP = 64
 """Attention looks at a multiple of this many positions: few shapes, little waste."""
 FEW_BEST = 64
@@ -87,22 +89,47 @@ class QwenAcoustic:
     def decode(self, state: AcousticState, slots: Tensor) -> Step:
         """Advance the rows `slots` [B] by one frame. `slots` on the CPU costs no wait for the device."""
         rows: list[int] = slots.tolist()
-        span, best = self.shapes(state, rows)
         first = rows[0] if rows == list(range(rows[0], rows[0] + len(rows))) else None
-        step = self.advance(state, slots.to(state.pending.device), span, best, first)
-        for row in rows:
-            state.lengths[row] += 1
+        step = self.advance(state, slots.to(self.device), self.shapes(state, rows), first)
+        self.counted(state, rows)
         return step
 
-    def shapes(self, state: AcousticState, rows: list[int]) -> tuple[int, int]:
-        """What besides their number decides the shapes of a step: positions looked at, and tokens sorted."""
+    # ---- a step that can be recorded
+
+    @property
+    def device(self) -> torch.device:
+        """Where the talker is."""
+        return self.embeddings.codes.device
+
+    def shapes(self, state: AcousticState, rows: list[int]) -> Shape:
+        """Positions looked at, and tokens sorted."""
         needed = max(state.lengths[row] for row in rows) + 1
         span = min(-(-needed // SPAN_STEP) * SPAN_STEP, state.cache.capacity)
         few = all(0 < state.best[row] <= FEW_BEST for row in rows)
         return span, FEW_BEST if few else self.checkpoint.talker.vocab
 
-    def advance(self, state: AcousticState, slots: Tensor, span: int, best: int, first: int | None) -> Step:
-        """The step itself, for the rows `slots` [B] on the device; counters move last."""
+    def common_shapes(self, state: AcousticState) -> list[Shape]:
+        """Spans that double, for the usual number of tokens."""
+        capacity = state.cache.capacity
+        doubled = itertools.takewhile(lambda span: span < capacity, (256 * 2**n for n in itertools.count()))
+        return [(span, FEW_BEST) for span in (*doubled, capacity)]
+
+    def counted(self, state: AcousticState, rows: list[int]) -> None:
+        """These rows have one position more."""
+        for row in rows:
+            state.lengths[row] += 1
+
+    def rewind(self, state: AcousticState, row: int) -> None:
+        """Let the row begin again at its first position."""
+        state.position[row] = 0
+        state.frame[row] = 0
+
+    def advance(self, state: AcousticState, slots: Tensor, shape: Shape, first: int | None = None) -> Step:
+        """The step itself, for the rows `slots` [B] on the device; counters move last.
+
+        `first` is given where the slots are first, first + 1, …: the rows are then read in place.
+        """
+        span, best = shape
         position, frame = state.position[slots], state.frame[slots]
         hidden = self._talk(state, slots, position, frame, Append(state.cache, slots, position, span, first))
         noise = uniform(state.seed[slots, None], frame[:, None], self._books(slots.device))
