@@ -17,7 +17,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
+from rhapsode import AsyncClient
+from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2, voice_pb2
 from rhapsode_server.config import load as load_settings
 from rhapsode_server.main import ENGINE_LOST, NO_PORT, UNUSABLE, Serving, serve_command
 from rhapsode_server.models import toy
@@ -173,20 +174,41 @@ async def test_reflection_is_there_where_it_is_wanted() -> None:
 
 
 async def test_a_drain_lets_what_runs_finish_and_nothing_new_in() -> None:
-    async with house({"engine.max_ahead": 0.3, "server.drain_seconds": 30}) as running:
+    settings = {"engine.max_ahead": 0.3, "server.drain_seconds": 30, "server.health_port": 0}
+    async with house(settings, lambda: toy.load(step_seconds=0.005)) as running:
         call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG))
         await call.read()
         await call.read()
         running.serving.stop()
         await until(lambda: running.serving.gate.closed)
-        late = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text="Too late."))
-        assert await refusal(late) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-        assert [await running.health(name) for name in ("", "readiness", "liveness")] == [
-            "NOT_SERVING",
-            "NOT_SERVING",
-            "SERVING",
-        ]
+        with pytest.raises(grpc.aio.AioRpcError) as late:
+            await running.stub.ListVoices(voice_pb2.ListVoicesRequest())
+        assert late.value.code() is grpc.StatusCode.UNAVAILABLE
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.serving.health_port}") as probes:
+            told = [await running.health(name, probes) for name in ("", "readiness", "liveness")]
+        assert told == ["NOT_SERVING", "NOT_SERVING", "SERVING"]
         messages = await rest(call)
+        assert messages[-1].done.finish_reason == synthesis_pb2.FINISH_REASON_STOP
+
+
+async def test_clients_leave_a_server_that_drains_before_it_has_ended() -> None:
+    """Two servers: calls that come while one drains all find the other, and what runs is heard to its end."""
+    settings = {"engine.max_ahead": 0.3, "server.drain_seconds": 30}
+    async with (
+        house(settings, lambda: toy.load(step_seconds=0.02)) as going,
+        house(settings) as staying,
+        AsyncClient(f"ipv4:{going.target},{staying.target}") as client,
+    ):
+        running = going.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG))
+        await running.read()
+        await asyncio.gather(*(client.voices() for _ in range(8)))  # so that both are connected
+        going.serving.stop()
+        await until(lambda: going.serving.gate.closed)
+        served = len(staying.witness.sequences)
+        sounds = await asyncio.gather(*(client.synthesize("abcde").read() for _ in range(8)))
+        assert all(sounds)
+        assert len(staying.witness.sequences) == served + 8
+        messages = await rest(running)
         assert messages[-1].done.finish_reason == synthesis_pb2.FINISH_REASON_STOP
 
 
