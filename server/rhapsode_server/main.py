@@ -23,14 +23,13 @@ from functools import partial
 from typing import TypeVar
 
 import grpc
-from rhapsode.tts.v1 import service_pb2_grpc
+from rhapsode.tts.v1 import service_pb2_grpc, voice_service_pb2_grpc
 
-from rhapsode_server import config
+from rhapsode_server import config, limits
 from rhapsode_server.config import ModelSettings, Settings
 from rhapsode_server.engine.engine import Engine
-from rhapsode_server.engine.worker import EngineSettings
 from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed, ModelUnusable
-from rhapsode_server.loading import alone, load_model, threads_for, warm_up
+from rhapsode_server.loading import alone, load_model, warm_up
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
 from rhapsode_server.rpc.call import request_id
@@ -39,14 +38,15 @@ from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
 from rhapsode_server.rpc.load_reports import LoadReports
 from rhapsode_server.rpc.security import Security
-from rhapsode_server.rpc.server import ConnectionLimits, PortUnavailable
+from rhapsode_server.rpc.server import PortUnavailable
 from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
-from rhapsode_server.rpc.session_convert import SessionLimits
-from rhapsode_server.synthesizer import Manner, Synthesizer
+from rhapsode_server.rpc.voices import VoiceMaking
+from rhapsode_server.synthesizer import Synthesizer
 from rhapsode_server.telemetry.call import Sound
 from rhapsode_server.telemetry.logging import configure
 from rhapsode_server.telemetry.telemetry import Telemetry
 from rhapsode_server.text.desk import TextDesk
+from rhapsode_server.voices.studio import Studio
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -97,6 +97,7 @@ class Serving:
         self._health = Health()
         self._servers: list[grpc.aio.Server] = []
         self._synthesizer: Synthesizer | None = None
+        self._studio: Studio | None = None
         self._stop = asyncio.Event()
         self._death = asyncio.Event()
 
@@ -128,23 +129,25 @@ class Serving:
         reports = LoadReports(lambda: self.engine.load() if self.engine else None)
         told = [reports] if wanted.load_reports else []
         edges = [*self._telemetry.interceptors(_sound_of), *told, Edge(), *security.guards]
-        main = servers.build(_connections(self.settings), edges)
+        main = servers.build(limits.connections(self.settings), edges)
         if told:
             reports.add_to(main)
         service = SpeechSynthesis(
             self.gate,
             longest=wanted.max_stream_seconds,
-            session=_session_limits(self.settings),
+            session=limits.sessions(self.settings),
             trace_id=self._telemetry.trace_id,
         )
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
+        making = VoiceMaking(self.gate)
+        voice_service_pb2_grpc.add_VoiceServiceServicer_to_server(making, main)  # type: ignore[no-untyped-call]
         self._health.add_to(main)
         if wanted.reflection:
             servers.reflect(main)
         self.port = servers.bind(main, wanted.host, wanted.port, "--port", security.credentials)
         self._servers.append(main)
         if wanted.health_port is not None:
-            probes = servers.build(_connections(self.settings), [Edge()])
+            probes = servers.build(limits.connections(self.settings), [Edge()])
             self._health.add_to(probes)
             self.health_port = servers.bind(probes, wanted.host, wanted.health_port, "--health-port")
             self._servers.append(probes)
@@ -166,10 +169,14 @@ class Serving:
             max_characters=self.settings.limits.max_characters,
         )
         await _in_thread(desk.warm)
-        self._synthesizer = Synthesizer(self.engine, desk, _manner(self.settings), self._telemetry.recorder)
+        voices = limits.voices(self.settings, model)
+        self._studio = Studio(model, voices, limits.uploads(self.settings), alone)
+        self._synthesizer = Synthesizer(
+            self.engine, desk, limits.manner(self.settings), self._telemetry.recorder, voices=voices
+        )
         await warm_up(self._synthesizer)
-        self._telemetry.start(model.name, self.engine.load, self.engine.heartbeat_age)
-        self.gate.open(self._synthesizer)
+        self._telemetry.start(model.name, self.engine.load, self.engine.heartbeat_age, voices.created)
+        self.gate.open(self._synthesizer, self._studio)
         await self._health.set(ready=True)
         self.ready.set()
         log.info("ready: %d voices on %s:%d", len(model.voices), self.settings.server.host, self.port)
@@ -180,18 +187,12 @@ class Serving:
         return ENGINE_LOST
 
     def _new_engine(self, model: SpeechModel) -> Engine:
-        wanted = self.settings.engine
         loop = asyncio.get_running_loop()
 
         def died() -> None:
             loop.call_soon_threadsafe(self._death.set)
 
-        settings = EngineSettings(
-            slots=wanted.slots or 0,
-            max_waiting=wanted.max_waiting,
-            threads=threads_for(self.settings.model, model),
-        )
-        return Engine(model, settings, self._telemetry.observer, on_death=died)
+        return Engine(model, limits.engine(self.settings, model), self._telemetry.observer, on_death=died)
 
     # ---- end
 
@@ -200,8 +201,8 @@ class Serving:
         log.info("ending; %d calls are under way", self.gate.inside)
         await self._health.set(ready=False)
         self.gate.close(drain_seconds)
-        # Clients are sent away now (GOAWAY) and look for other servers; calls under way are left alone. As long
-        # as their connections stood they would go on choosing this server, only to be refused.
+        # Clients are sent away now (GOAWAY) and look for other servers; calls under way are left alone. While
+        # their connections stood they would go on choosing this server, only to be refused.
         leaving = [asyncio.create_task(server.stop(drain_seconds + 60)) for server in self._servers[:1]]
         if self.engine is not None:
             self.engine.drain()
@@ -212,6 +213,8 @@ class Serving:
         for server in self._servers:
             await server.stop(grace=1.0)
         await asyncio.gather(*leaving)
+        if self._studio is not None:
+            self._studio.close()
         if self._synthesizer is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._synthesizer.close(), self.patience)
@@ -256,24 +259,6 @@ async def _in_thread(work: Callable[[], T]) -> T:
 def _sound_of(message: object) -> Sound | None:
     sound = sound_in(message)
     return None if sound is None else Sound(*sound)
-
-
-def _connections(settings: Settings) -> ConnectionLimits:
-    server = settings.server
-    return ConnectionLimits(**{name: getattr(server, name) for name in ConnectionLimits.__slots__})
-
-
-def _session_limits(settings: Settings) -> SessionLimits:
-    return SessionLimits(
-        max_contexts=settings.limits.session_contexts,
-        max_characters=settings.limits.max_characters,
-        max_ahead=settings.engine.max_ahead or None,
-        idle_timeout=settings.limits.session_idle_seconds,
-    )
-
-
-def _manner(settings: Settings) -> Manner:
-    return Manner(settings.engine.max_ahead or None, settings.limits.text_workers, alone)
 
 
 def _refused(message: str, code: int) -> int:
