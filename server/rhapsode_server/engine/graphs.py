@@ -28,7 +28,8 @@ class Capturable(Protocol):
     """An acoustic model whose step can be recorded once and replayed (CUDA graphs).
 
     Inside `advance` nothing waits for the device or comes from the host, tensors that outlive the call stay
-    where they are, and all shapes follow from `shape` and the rows. `decode` is these three in a row.
+    where they are, and all shapes follow from `shape` and the rows. `decode` does the same as `shapes`,
+    `advance` and `counted` one after the other.
     """
 
     @property
