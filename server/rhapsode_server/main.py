@@ -32,7 +32,7 @@ from rhapsode_server.errors import ConfigError, EngineStopped, GenerationFailed,
 from rhapsode_server.loading import alone, load_model, warm_up
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.rpc import server as servers
-from rhapsode_server.rpc.call import request_id
+from rhapsode_server.rpc.call import request_id, tenant
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.health import Health
 from rhapsode_server.rpc.interceptors import Edge
@@ -128,7 +128,7 @@ class Serving:
         security = Security.of(self.settings.security, self.settings.quotas)
         reports = LoadReports(lambda: self.engine.load() if self.engine else None)
         told = [reports] if wanted.load_reports else []
-        edges = [*self._telemetry.interceptors(_sound_of), *told, Edge(), *security.guards]
+        edges = [*self._telemetry.interceptors(_sound_of, tenant), *told, Edge(), *security.guards]
         main = servers.build(limits.connections(self.settings), edges)
         if told:
             reports.add_to(main)

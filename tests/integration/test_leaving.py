@@ -149,3 +149,22 @@ async def test_leaving_many_times_leaves_nothing_behind() -> None:
         assert running.serving.engine.load()[1:3] == (0, 0)
     async with house(model=slow) as fresh:
         assert (await fresh.speak("Still here.", seed=1)).data == alone
+
+
+CHUNK = 16 * toy.SAMPLES_PER_FRAME
+"""The most samples that one chunk of the toy's has."""
+
+
+async def test_who_leaves_wastes_at_most_one_chunk() -> None:
+    """Of what was vocoded for callers who left, no more than a chunk each was not sent."""
+    async with house(model=slow) as running:
+        for seed in range(20):
+            call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT, seed=seed))
+            for _ in range(seed):
+                await call.read()
+            call.cancel()
+        assert (await running.speak("To its end.")).done is not None
+        await until(lambda: len(running.witness.reports) >= 21 and not running.serving.gate.inside)
+        assert max(report.unsent for report in running.witness.reports) <= CHUNK
+        [whole] = [report for report in running.witness.reports if report.request.text == "To its end."]
+        assert (whole.unsent, whole.unheard) == (0, 0)

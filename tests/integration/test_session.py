@@ -183,6 +183,10 @@ async def test_a_playback_report_is_what_was_heard(toy_house: House) -> None:
         told = await one.until("context_cancelled", "c")
     assert told.end_sample == 100
     assert told.text_spoken == "The"
+    await until(lambda: any(report.unheard for report in toy_house.witness.reports))
+    [given_up] = [report for report in toy_house.witness.reports if report.unheard]
+    sent = sum(chunk.sample_count for chunk in one.of("c", "audio"))
+    assert given_up.unheard >= sent - 100 > 0, "sent, and the listener had not come to it"
 
 
 async def test_contexts_share_a_stream_and_one_that_fails_harms_no_other(toy_house: House) -> None:

@@ -73,7 +73,7 @@ async def left_behind(running: House, rounds: int) -> tuple[Counter[str], int, i
     await _settled()
     before, counted = alive(), _counts()
     await some_of_everything(running, rounds)
-    for _ in range(40):  # gRPC lets go of a call that was given up a little later
+    for _ in range(12):  # gRPC lets go of a call that was given up a little later
         await _settled()
         if not leaked(alive() - before, rounds):
             break

@@ -28,12 +28,14 @@ DEFAULTS = EngineSettings()
 
 
 class Load(NamedTuple):
-    """How busy the engine is; `estimated_wait` is seconds until a new request would get a slot."""
+    """How busy the engine is; `estimated_wait` is seconds until a new request would get a slot, `filled` the
+    share of the cache's positions that is spoken for."""
 
     slots: int
     running: int
     waiting: int
     estimated_wait: float
+    filled: float = 0.0
 
 
 class Engine:
@@ -142,7 +144,7 @@ class Engine:
         slots = self._worker.slots
         waiting = max(0, self._accepted - slots.used)
         turns = (waiting + 1) / slots.count if waiting >= slots.free else 0.0
-        return Load(slots.count, slots.used, waiting, turns * self._worker.service_seconds)
+        return Load(slots.count, slots.used, waiting, turns * self._worker.service_seconds, slots.filled)
 
     def heartbeat_age(self) -> float:
         """Seconds since the engine thread last made progress; 0 while it sleeps for want of work."""

@@ -14,7 +14,10 @@ from rhapsode_server.engine.sequence import Stamps
 
 @dataclass(frozen=True, slots=True)
 class StepEvent:
-    """One step. Times in seconds of the engine's clock; `members` are the numbers of its sequences."""
+    """One step. Times in seconds of the engine's clock; `members` are the numbers of its sequences.
+
+    `busy` are the seconds of its phases: vocode, prefill, decode.
+    """
 
     step: int
     started: float
@@ -25,6 +28,7 @@ class StepEvent:
     running: int
     waiting: int
     members: tuple[int, ...]
+    busy: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

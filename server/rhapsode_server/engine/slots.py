@@ -19,6 +19,8 @@ class Slots:
         self.count = count
         self.positions = positions
         self._free = list(range(count - 1, -1, -1))
+        self._held = [0] * count
+        self._filled = 0
 
     def fits(self, positions: int) -> bool:
         """Whether a row could ever hold this many positions."""
@@ -31,14 +33,25 @@ class Slots:
         """
         if not self.fits(positions):
             raise ValueError(f"{positions} positions never fit a row of {self.positions}")
-        return self._free.pop() if self._free else None
+        if not self._free:
+            return None
+        slot = self._free.pop()
+        self._held[slot] = positions
+        self._filled += positions
+        return slot
 
     def release(self, slot: int) -> None:
         """Give a row back. Raises ValueError for a row that is not in use."""
         if not 0 <= slot < self.count or slot in self._free:
             raise ValueError(f"slot {slot} is not in use")
+        self._filled -= self._held[slot]
         self._free.append(slot)
         self._free.sort(reverse=True)
+
+    @property
+    def filled(self) -> float:
+        """Share of all cache positions that those who hold rows may come to use, 0 to 1."""
+        return self._filled / (self.count * self.positions)
 
     @property
     def free(self) -> int:

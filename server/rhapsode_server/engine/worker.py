@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from rhapsode_server.core import FinishReason
 from rhapsode_server.engine.inbox import Inbox
@@ -188,7 +189,7 @@ class Worker:
             seq.stamps.decoded(ended, ended - prefilled, self._steps, len(plan.decode))
         running = len(self.scheduler.running)
         finished = self.scheduler.advance(plan, outcome, sounded) + self._silenced(waves)
-        self._announce(plan, started, ended, running)
+        self._announce(plan, (started, sounded, prefilled, ended), running)
         self._end(finished)
         for seq in plan.prefill:
             if seq in self._flights:
@@ -251,11 +252,14 @@ class Worker:
             log.error("%s failed for %d sequences: %s", failure.stage, count, failure.error_type)
             self._observer.step_failed(failure.stage, failure.error_type, count)
 
-    def _announce(self, plan: Plan, started: float, ended: float, running: int) -> None:
+    def _announce(self, plan: Plan, times: tuple[float, float, float, float], running: int) -> None:
+        """`times`: the step began, had vocoded, had prefilled, had decoded."""
         self._announce_failures()
         members = {seq.number for seq in (*plan.prefill, *plan.decode, *(seq for seq, _ in plan.vocode))}
         counts = (len(plan.prefill), len(plan.decode), len(plan.vocode), running, len(self.scheduler.waiting))
-        self._observer.step_done(StepEvent(self._steps, started, ended, *counts, tuple(sorted(members))))
+        vocode, prefill, decode = (after - before for before, after in pairwise(times))
+        ends, busy = (times[0], times[-1]), (vocode, prefill, decode)
+        self._observer.step_done(StepEvent(self._steps, *ends, *counts, tuple(sorted(members)), busy))
 
 
 def _hand_over(chunks: list[tuple[AudioStream, Chunk]]) -> None:

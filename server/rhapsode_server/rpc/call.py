@@ -77,6 +77,12 @@ def request_id() -> str:
     return call.request_id if call else ""
 
 
+def tenant() -> str:
+    """The pseudonym of who makes the call that this task serves; "" where nobody is asked."""
+    call = _current.get(None)
+    return str(call.facts.get("tenant", "")) if call else ""
+
+
 def begin(method: str, metadata: Iterable[tuple[str, str | bytes]]) -> Call:
     """A Call for a new RPC, named by the caller's `x-request-id` where that is fit for a log."""
     asked = dict(metadata).get(REQUEST_ID_KEY, "")

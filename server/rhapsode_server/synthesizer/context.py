@@ -114,9 +114,10 @@ class Context:
             return
         self.over = True
         self._stop()
+        told = self._played if offset is None else offset
+        end = self._written if told is None else min(told, self._written)
+        self.job.heard = None if told is None else end
         report = await self._settle(self.job)
-        stood = self._written if self._played is None else self._played
-        end = min(stood if offset is None else offset, self._written)
         heard = max((word.char_end for word in self._words if word.start < end), default=0)
         self._send(self, Cancelled(self._pieces.text, heard, end, report.done.usage, report.done.timings))
 
@@ -133,7 +134,7 @@ class Context:
         """The sound is on the wire (or was dropped, where the context is over)."""
         self._room.release()
         if self.ended or not self.over:
-            self._written = audio.start + audio.samples
+            self._written = self.job.sent = audio.start + audio.samples
             self._words += audio.words
 
     def flushed(self, name: str) -> None:

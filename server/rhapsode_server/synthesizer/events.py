@@ -105,7 +105,8 @@ Event = Started | Audio | Done
 class PieceRecord:
     """One piece on its way: when its text was worked on, and what the engine did with it.
 
-    Times are of the engine's clock. `number` is that of its sequence, as in the engine's own events.
+    Times are of the engine's clock. `number` is that of its sequence, as in the engine's own events;
+    `sounded` of its `frames` were vocoded.
     """
 
     number: int
@@ -114,13 +115,16 @@ class PieceRecord:
     stamps: Stamps
     frames: int
     reason: FinishReason | None
+    sounded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One utterance after its end, for whoever measures. Never carries the text.
 
-    `failure` is the `reason` word of the error that ended it, or "".
+    `failure` is the `reason` word of the error that ended it, or "". Samples that were made for nobody, at
+    the delivered rate: `unsent` were vocoded and never handed to the network, `unheard` were sent to a
+    listener who says that he had not come to them when he interrupted.
     """
 
     request: Request = field(repr=False)
@@ -131,6 +135,8 @@ class Report:
     done: Done
     pieces: tuple[PieceRecord, ...] = ()
     failure: str = ""
+    unsent: int = 0
+    unheard: int = 0
 
 
 class Recorder(Protocol):

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
-from rhapsode_server.errors import RhapsodeError
+from rhapsode_server.errors import DeadlineTooShort, RhapsodeError
 from rhapsode_server.synthesizer.events import Done, Event, Report, Started, Terms
 from rhapsode_server.synthesizer.speaking import Speaking
 from rhapsode_server.synthesizer.stages import Spell, StageTime, Worked, timeline
@@ -43,6 +43,10 @@ class Job:
         self.audio = AudioFormat(order.request.audio.encoding, speaking.packer.sample_rate)
         self.done: Done | None = None
         self.failure = ""
+        self.sent = 0
+        """Samples that were handed to the network."""
+        self.heard: int | None = None
+        """Samples that the listener had heard when he interrupted; None where he did not say."""
         self._clock = clock
         self._estimate = estimate
         self._sending = Spell()
@@ -67,6 +71,8 @@ class Job:
                         self._first_audio = handed_over - self.order.arrived
                     yield audio
                     self._sending.add(handed_over, self._clock())
+                    if not greet:  # a session says itself what it has sent
+                        self.sent = audio.start + audio.samples
             self.done = self._so_far(self.speaking.reason)
             yield self.done
         except BaseException as error:
@@ -85,6 +91,8 @@ class Job:
         await self.speaking.settled()
         if self.done is None:
             self.done = self._so_far(self._why_unfinished(ended))
+        else:
+            self.sent = self.done.usage.delivered  # the last of it may be on its way to the wire still
         return Report(
             request=self.order.request,
             voice=self.order.voice,
@@ -94,6 +102,8 @@ class Job:
             done=self.done,
             pieces=self.speaking.records(),
             failure=self.failure,
+            unsent=max(0, self.speaking.sounded() - self.sent),
+            unheard=0 if self.heard is None else max(0, self.sent - self.heard),
         )
 
     def _started(self) -> Started:
@@ -122,7 +132,7 @@ class Job:
         )
 
     def _why_unfinished(self, ended: float) -> FinishReason:
-        if self.failure:
+        if self.failure not in ("", DeadlineTooShort.reason):
             return FinishReason.ERROR
         time_left = self.order.terms.time_left
         late = time_left is not None and ended - self.order.arrived >= time_left

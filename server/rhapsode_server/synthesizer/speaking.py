@@ -221,6 +221,13 @@ class Speaking:
         generated = self.packer.delivered(self.packer.taken + max(0, made - heard))
         return Usage(len(self._pieces.text), self.packer.given, generated, frames)
 
+    def sounded(self) -> int:
+        """Samples that there were to send, at the delivered rate: all that was vocoded, and pauses."""
+        read = sum(flight.samples for flight in self._flights)
+        vocoded = sum(record.sounded for record in self.records())
+        vocoded *= self._engine.model.vocoder.samples_per_frame
+        return self.packer.delivered(self.packer.taken + max(0, vocoded - read))
+
     def timings(self) -> Timings:
         """Sums over the pieces; the times of sending and of the whole are the caller's to add."""
         records = self.records()
@@ -250,4 +257,5 @@ def _record(flight: Flight) -> PieceRecord:
         stamps=outcome.stamps if outcome else sequence.stamps,
         frames=outcome.frames_made if outcome else sequence.made,
         reason=outcome.reason if outcome else None,
+        sounded=outcome.frames_sent if outcome else sequence.sent,
     )

@@ -6,7 +6,9 @@ about 13 microseconds. What must not live here: a name, a bucket, a span.
 
 from __future__ import annotations
 
+import os
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -36,6 +38,10 @@ class Load(Protocol):
     @property
     def waiting(self) -> int:
         """Requests without a slot."""
+
+    @property
+    def filled(self) -> float:
+        """Share of the cache's positions."""
 
 
 class CreatedVoices(Protocol):
@@ -69,6 +75,7 @@ class Metrics:
         self._label = {names.LABEL_MODEL: ""}
         self._histograms: dict[Metric, Histogram] = {each: self._histogram(each) for each in names.HISTOGRAMS}
         self._counters: dict[Metric, Counter] = {each: self._counter(each) for each in names.COUNTERS}
+        self._busy = [0.0] * len(names.PHASES)
         self._cold = True
         self._lost = 0
 
@@ -81,8 +88,11 @@ class Metrics:
         self._gauge(names.QUEUE_DEPTH, lambda: load().waiting)
         self._gauge(names.REQUESTS_RUNNING, lambda: load().running)
         self._gauge(names.SLOTS_LIMIT, lambda: load().slots)
+        self._gauge(names.CACHE_FILLED, lambda: load().filled)
         self._gauge(names.LAST_STEP_AGE, heartbeat_age)
         self._gauge(names.PROCESS_MEMORY, _resident_bytes, of_process=True)
+        self._gauge(names.PROCESS_FILES, _open_files, of_process=True)
+        self._gauge(names.PROCESS_THREADS, threading.active_count, of_process=True)
         self._observed_counter(names.PROCESS_CPU, time.process_time, {})
 
     def watch_voices(self, created: CreatedVoices) -> None:
@@ -96,6 +106,7 @@ class Metrics:
     def step(self, event: StepEvent) -> None:
         """One step: how long, and how many rows in each phase."""
         self._histograms[names.STEP_DURATION].record(event.ended - event.started, self._label)
+        self._busy = [sum(pair) for pair in zip(self._busy, event.busy, strict=True)]
         phases = (("prefill", event.prefilled), ("decode", event.decoded), ("vocode", event.vocoded))
         for phase, rows in phases:
             if rows:
@@ -113,6 +124,13 @@ class Metrics:
         if "nonfinite" in kind or "floatingpoint" in kind:
             self._counters[names.NONFINITE].add(failure.sequences, stage)
 
+    def tally(self) -> None:
+        """Hand over what steps have added up; often enough is enough, and cheaper than with each step."""
+        for phase, seconds in zip(names.PHASES, self._busy, strict=True):
+            if seconds:
+                self._counters[names.ENGINE_BUSY].add(seconds, {names.LABEL_PHASE: phase, **self._label})
+        self._busy = [0.0] * len(names.PHASES)
+
     def lost(self, total: int) -> None:
         """Announcements lost so far."""
         if total > self._lost:
@@ -125,6 +143,12 @@ class Metrics:
         seconds = audio_seconds(report)
         self._counters[names.AUDIO_DURATION].add(seconds, self._label, context)
         self._counters[names.TEXT_CHARACTERS].add(usage.characters, self._label, context)
+        for waste, samples in ((names.UNSENT, report.unsent), (names.UNHEARD, report.unheard)):
+            if samples:
+                wasted = samples / report.audio.sample_rate
+                self._counters[names.AUDIO_WASTED].add(
+                    wasted, {names.LABEL_WASTE: waste, **self._label}, context
+                )
         if timings.first_audio is not None:
             self._first_audio(report, timings.first_audio, context)
         factor = real_time_factor(report)
@@ -210,6 +234,14 @@ def _observe(
         return [Observation(read(), labels)]
 
     return callback
+
+
+def _open_files() -> int:
+    """Descriptors of this process; 0 where /proc is not to be had."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
 
 
 def _resident_bytes() -> int:

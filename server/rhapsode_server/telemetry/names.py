@@ -53,6 +53,7 @@ OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 
 CLOSE_REASON = "tts.close_reason"
+TENANT = "tts.tenant"
 REQUEST_ID = "tts.request.id"
 FINISH_REASON = "tts.finish_reason"
 ERROR_REASON = "tts.error.reason"
@@ -91,9 +92,12 @@ LABEL_PRIORITY = "priority"
 LABEL_PHASE = "phase"
 LABEL_STAGE = "stage"
 LABEL_REASON = "reason"
+LABEL_WASTE = "waste"
 
 # ---- values
 
+PHASES = ("vocode", "prefill", "decode")
+UNSENT, UNHEARD = "unsent", "unheard"
 GRPC = "grpc"
 SPEECH = "speech"
 
@@ -139,6 +143,11 @@ UNDERRUN = Metric(
     "{event}",
     "A listener who plays from the first sound on has run out of it.",
 )
+AUDIO_WASTED = Metric(
+    "tts.server.audio.wasted",
+    "s",
+    "Sound made for nobody: vocoded and never sent, or sent and not heard before an interruption.",
+)
 AUDIO_DURATION = Metric("tts.server.audio.duration", "s", "Sound delivered.")
 TEXT_CHARACTERS = Metric("tts.server.text.characters", "{char}", "Characters of utterances let in.")
 QUEUE_DEPTH = Metric("tts.scheduler.queue.depth", "{request}", "Waiting for a slot.")
@@ -162,6 +171,10 @@ STEP_BATCH = Metric(
     "Sequences in one step, for each phase that had any.",
     (1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
+ENGINE_BUSY = Metric("tts.scheduler.busy", "s", "Time that the engine's thread spent in each phase.")
+CACHE_FILLED = Metric(
+    "tts.kv_cache.utilization", "1", "Share of the cache's positions that running requests may come to use."
+)
 LAST_STEP_AGE = Metric(
     "tts.scheduler.last_step.age", "s", "Since the engine last made progress; 0 while it has nothing to do."
 )
@@ -182,16 +195,18 @@ VOICE_EVICTIONS = Metric(
     "tts.voices.evictions", "{voice}", "Created voices that had to make room for others."
 )
 PROCESS_MEMORY = Metric("process.memory.usage", "By", "Resident memory.")
+PROCESS_FILES = Metric("process.open_file_descriptor.count", "{file_descriptor}", "Open files and sockets.")
+PROCESS_THREADS = Metric("process.thread.count", "{thread}", "Threads.")
 PROCESS_CPU = Metric("process.cpu.time", "s", "Processor time of all threads.")
 
 HISTOGRAMS = (RPC_DURATION, FIRST_AUDIO, CHUNK_GAP, RTF, QUEUE_DURATION, STEP_DURATION, STEP_BATCH)
 COUNTERS = (
     *(UNDERRUN, AUDIO_DURATION, TEXT_CHARACTERS, REJECTED, STAGE_FAILED, NONFINITE, OUT_OF_MEMORY),
-    OBSERVATIONS_LOST,
+    *(AUDIO_WASTED, ENGINE_BUSY, OBSERVATIONS_LOST),
 )
 GAUGES = (
     *(QUEUE_DEPTH, REQUESTS_RUNNING, SLOTS_LIMIT, LAST_STEP_AGE, VOICES, VOICES_MEMORY),
-    PROCESS_MEMORY,
+    *(CACHE_FILLED, PROCESS_MEMORY, PROCESS_FILES, PROCESS_THREADS),
 )
 OBSERVED_COUNTERS = (VOICE_HITS, VOICE_MISSES, VOICE_EVICTIONS, PROCESS_CPU)
 METRICS = (*HISTOGRAMS, *COUNTERS, *GAUGES, *OBSERVED_COUNTERS)

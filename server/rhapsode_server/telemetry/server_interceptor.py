@@ -58,11 +58,13 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         metrics: Metrics,
         sound_of: SoundOf = no_sound,
         draining: Callable[[], bool] = lambda: False,
+        tenant: Callable[[], str] = str,
     ) -> None:
         self._tracer = tracer
         self._metrics = metrics
         self._sound_of = sound_of
         self._draining = draining
+        self._tenant = tenant
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Handler]], handler_call_details: Any
@@ -136,6 +138,9 @@ class _Running:
             error = raised
             raise
         finally:
+            tenant = self._owner._tenant()
+            if tenant:
+                self._span.set_attribute(names.TENANT, tenant)
             late = near_deadline(allowed, context.time_remaining())
             self._end(judge(error, context.code(), late=late, draining=self._owner._draining()))
             CURRENT.reset(mark)

@@ -57,9 +57,14 @@ class Telemetry:
         """Where metrics are served for Prometheus, if they are."""
         return self._listening.exporting.prometheus_port if self._listening else None
 
-    def interceptors(self, sound_of: SoundOf = no_sound) -> tuple[ServerInterceptor, ...]:
-        """For grpc.aio.server, before all others; `sound_of` tells which messages carry sound."""
-        return (self._listening.interceptor(sound_of),) if self._listening else ()
+    def interceptors(
+        self, sound_of: SoundOf = no_sound, tenant: Callable[[], str] = str
+    ) -> tuple[ServerInterceptor, ...]:
+        """For grpc.aio.server, before all others; `sound_of` tells which messages carry sound.
+
+        `tenant` is the pseudonym of who calls, asked when the call ends and in its context; "" for nobody.
+        """
+        return (self._listening.interceptor(sound_of, tenant),) if self._listening else ()
 
     def start(
         self,
@@ -107,8 +112,8 @@ class _Listening:
         self._since = 0.0
         self._ended = False
 
-    def interceptor(self, sound_of: SoundOf) -> ServerInterceptor:
-        return ServerInterceptor(self.exporting.tracer, self.metrics, sound_of, lambda: self.cutting)
+    def interceptor(self, sound_of: SoundOf, tenant: Callable[[], str]) -> ServerInterceptor:
+        return ServerInterceptor(self.exporting.tracer, self.metrics, sound_of, lambda: self.cutting, tenant)
 
     def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
         self._since = time.monotonic()
@@ -151,6 +156,7 @@ class _Listening:
                 context: Context = self._utterances.ended(each)
                 self.metrics.utterance(each.report, context)
                 await asyncio.sleep(0)
+        self.metrics.tally()
         self.metrics.lost(self.announced.lost)
 
     def _of_engine(self, announcement: StepEvent | StageFailure) -> None:

@@ -107,7 +107,7 @@ async def test_what_is_heard_is_what_the_parts_make(engine: Engine, model: Speec
     for got, expected in zip(await asyncio.gather(*map(listen, streams)), want, strict=True):
         assert np.array_equal(got, expected)
     assert [stream.outcome.reason for stream in streams if stream.outcome] == [FinishReason.STOP] * 4
-    assert engine.load() == (2, 0, 0, 0.0)
+    assert engine.load() == (2, 0, 0, 0.0, 0.0)
 
 
 async def test_words_arrive_with_the_first_sound(engine: Engine, model: SpeechModel) -> None:

@@ -44,3 +44,14 @@ def test_a_row_that_is_not_in_use_cannot_be_released(slot: int) -> None:
 def test_there_is_at_least_one_row_of_one_position(count: int, positions: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Slots(count, positions)
+
+
+def test_what_is_spoken_for_is_told_as_a_share() -> None:
+    slots = Slots(2, 100)
+    first = slots.acquire(50)
+    assert slots.acquire(100) is not None
+    assert slots.acquire(10) is None
+    assert slots.filled == 0.75
+    assert first is not None
+    slots.release(first)
+    assert slots.filled == 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -48,7 +48,7 @@ async def test_the_order_of_things_and_the_sums(bench: Bench) -> None:
     spent = done.timings
     assert spent.first_audio is not None
     assert 0 < spent.text < spent.total
-    assert 0 < spent.decode < spent.total
+    assert spent.decode > 0  # overlapping pieces count their common steps twice
     assert 0 < spent.first_audio < spent.total
 
 
@@ -198,9 +198,10 @@ async def test_cancelling_the_reader_frees_the_engine(make_bench: MakeBench) -> 
 async def test_a_deadline_that_has_passed_is_told_as_such(make_bench: MakeBench) -> None:
     bench = make_bench(toy.load(step_seconds=0.002))
     events = bench.synthesizer.synthesize(request("abcdefghij" * 10), Terms(time_left=0.001))
-    async for event in events:
-        if isinstance(event, Audio):
-            break
+    with suppress(DeadlineTooShort):  # where it passes before there is a slot
+        async for event in events:
+            if isinstance(event, Audio):
+                break
     await events.aclose()
     await bench.settled()
     assert bench.books.reports[0].done.reason is FinishReason.DEADLINE

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +21,7 @@ ROOT = Context()
 
 def watched(kept: Kept) -> Metrics:
     metrics = Metrics(kept.meter)
-    metrics.watch("toy", lambda: SimpleNamespace(slots=8, running=3, waiting=2), lambda: 0.5)
+    metrics.watch("toy", lambda: SimpleNamespace(slots=8, running=3, waiting=2, filled=0.25), lambda: 0.5)
     return metrics
 
 
@@ -26,10 +29,13 @@ def test_gauges_show_what_the_engine_says_now(kept: Kept) -> None:
     watched(kept)
     shown = {
         metric: (point.value, dict(point.attributes))
-        for metric in (names.SLOTS_LIMIT, names.REQUESTS_RUNNING, names.QUEUE_DEPTH, names.LAST_STEP_AGE)
+        for metric in (
+            *(names.SLOTS_LIMIT, names.REQUESTS_RUNNING, names.QUEUE_DEPTH, names.LAST_STEP_AGE),
+            names.CACHE_FILLED,
+        )
         for point in kept.points(metric.name)
     }
-    assert [value for value, _ in shown.values()] == [8, 3, 2, 0.5]
+    assert [value for value, _ in shown.values()] == [8, 3, 2, 0.5, 0.25]
     assert all(labels == {names.LABEL_MODEL: "toy"} for _, labels in shown.values())
 
 
@@ -56,6 +62,28 @@ def test_the_process_shows_itself(kept: Kept) -> None:
     watched(kept)
     assert kept.value(names.PROCESS_MEMORY.name) > 10_000_000
     assert kept.value(names.PROCESS_CPU.name) > 0
+    assert kept.value(names.PROCESS_FILES.name) >= 3
+    assert kept.value(names.PROCESS_THREADS.name) >= 1
+
+
+def test_sound_for_nobody_is_counted_by_its_kind(kept: Kept) -> None:
+    metrics = watched(kept)
+    metrics.utterance(report(), ROOT)
+    assert not kept.points(names.AUDIO_WASTED.name), "what was heard is no waste"
+    metrics.utterance(replace(report(), unsent=1_600, unheard=8_000), ROOT)
+    wasted = {p.attributes[names.LABEL_WASTE]: p.value for p in kept.points(names.AUDIO_WASTED.name)}
+    assert wasted == {names.UNSENT: pytest.approx(0.1), names.UNHEARD: pytest.approx(0.5)}
+
+
+def test_the_engines_time_is_added_up_by_phase(kept: Kept) -> None:
+    metrics = watched(kept)
+    for number in (1, 2):
+        metrics.step(replace(step(number, 4), busy=(0.001, 0.0, 0.009)))
+    assert not kept.points(names.ENGINE_BUSY.name), "handed over when there is time"
+    metrics.tally()
+    metrics.tally()
+    busy = {p.attributes[names.LABEL_PHASE]: p.value for p in kept.points(names.ENGINE_BUSY.name)}
+    assert busy == {"vocode": pytest.approx(0.002), "decode": pytest.approx(0.018)}
 
 
 def test_an_utterance_is_counted_in_full(kept: Kept) -> None:
@@ -138,3 +166,9 @@ def test_the_table_has_each_name_once_with_a_unit_and_rising_buckets() -> None:
         assert metric.meaning.endswith(".")
         assert list(metric.buckets) == sorted(set(metric.buckets))
         assert bool(metric.buckets) == (metric in names.HISTOGRAMS)
+
+
+def test_the_page_has_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "telemetry.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| ([\w/]+) \| .* \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [(metric.name, metric.unit.strip("{}"), metric.meaning) for metric in names.METRICS]
