@@ -96,7 +96,7 @@ class VoiceNotFound(RhapsodeError):
     def __init__(self, asked: str, voices: tuple[str, ...], *, forgets: bool = False) -> None:
         shown = asked if len(asked) <= 64 else asked[:64] + "…"
         more = f" and {len(voices) - 12} more, which ListVoices gives" if len(voices) > 12 else ""
-        again = " If it was created here, create it again: it had to make room." if forgets else ""
+        again = " If it was created here, create it again: such voices do not last." if forgets else ""
         super().__init__(
             f"There is no voice named {shown!r}. Choose one of: {', '.join(voices[:12])}{more}.{again}"
         )

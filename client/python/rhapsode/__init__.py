@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Unauthenticated,
         Unavailable,
         Unsupported,
+        VoiceExists,
         VoiceNotFound,
     )
     from rhapsode.session import Session
@@ -71,7 +72,7 @@ _HOMES = {
     "errors": (
         *("Cancelled", "DeadlineExceeded", "Forbidden", "InvalidRequest", "Overloaded", "RhapsodeError"),
         *("ServerFailed", "ServerUnreachable", "StreamBroken", "Unauthenticated", "Unavailable"),
-        *("Unsupported", "VoiceNotFound"),
+        *("Unsupported", "VoiceExists", "VoiceNotFound"),
     ),
     "context": ("Context", "Speech"),
     "session": ("Session",),
@@ -135,6 +136,7 @@ __all__ = [
     "Unsupported",
     "Usage",
     "Voice",
+    "VoiceExists",
     "VoiceNotFound",
     "Warned",
     "Word",

@@ -22,9 +22,10 @@ from rhapsode.session_wire import divided
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
 from rhapsode.talk import SessionOptions
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
+from rhapsode.voices import AsyncVoices
 
 
-class AsyncClient:
+class AsyncClient(AsyncVoices):
     """A connection to a Rhapsode server for one event loop; the arguments are those of `Client`."""
 
     def __init__(

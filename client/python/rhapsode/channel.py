@@ -73,6 +73,13 @@ def options() -> list[tuple[str, Any]]:
     ]
 
 
+def blocking(target: str, secrets: Any | None) -> Any:
+    """A channel for ordinary, blocking calls; `secrets` as `credentials` gives them."""
+    if secrets is None:
+        return grpc.insecure_channel(target, options=options())
+    return grpc.secure_channel(target, secrets, options=options())
+
+
 def client_version() -> str:
     """Version of the installed package; "0" when it runs from a source tree."""
     try:

@@ -138,6 +138,79 @@ def voices(
         show_voices(Console(), found)
 
 
+@app.command()
+def clone(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A recording of one voice: WAV, FLAC, Ogg or MP3.")
+    ],
+    name: Annotated[str, option("NAME", "The voice's name; the server draws one if not given.")] = "",
+    consent: Annotated[
+        bool, typer.Option("--consent", help="The speaker has agreed that this voice is cloned.")
+    ] = False,
+    transcript: Annotated[
+        str, option("WORDS", "All that is said in the recording; the voice comes out closer with it.")
+    ] = "",
+    language: Annotated[
+        str, option("TAG", "The language that the voice is to speak; all if not given.")
+    ] = "",
+    description: Annotated[str, option("WORDS", "A sentence for people, shown by `rhapsode voices`.")] = "",
+    server: Server = "localhost:50051",
+    tls: UseTls = False,
+    ca: Ca = None,
+    timeout: Timeout = None,
+) -> None:
+    """Make a voice of a recording, for as long as the server keeps it."""
+    with told():
+        from rhapsode.report import show_made
+
+        with connect(server, tls, ca, timeout) as client:
+            made = client.create_voice(
+                file,
+                name,
+                consent=consent,
+                transcript=transcript,
+                language=language,
+                description=description,
+            )
+        show_made(Console(), made)
+
+
+@app.command()
+def design(
+    description: Annotated[
+        list[str], typer.Argument(metavar="WORDS", help='What the voice is like: "warm and unhurried".')
+    ],
+    name: Annotated[str, option("NAME", "The voice's name; the server draws one if not given.")] = "",
+    language: Annotated[
+        str, option("TAG", "The language that the voice is to speak; all if not given.")
+    ] = "",
+    server: Server = "localhost:50051",
+    tls: UseTls = False,
+    ca: Ca = None,
+    timeout: Timeout = None,
+) -> None:
+    """Make a voice of a description, for as long as the server keeps it."""
+    with told():
+        from rhapsode.report import show_made
+
+        with connect(server, tls, ca, timeout) as client:
+            made = client.design_voice(" ".join(description), name, language=language)
+        show_made(Console(), made)
+
+
+@app.command()
+def forget(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A voice made by clone or design.")],
+    server: Server = "localhost:50051",
+    tls: UseTls = False,
+    ca: Ca = None,
+    timeout: Timeout = None,
+) -> None:
+    """Let the server forget a voice that was made."""
+    with told(), connect(server, tls, ca, timeout) as client:
+        client.delete_voice(name)
+
+
 def _given(**options: Any) -> SpeechOptions:
     """Those that were given."""
     given: Any = {name: value for name, value in options.items() if value not in (None, "")}

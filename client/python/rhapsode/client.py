@@ -24,9 +24,10 @@ from rhapsode.session_wire import divided
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
 from rhapsode.talk import SessionOptions
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
+from rhapsode.voices import Voices
 
 
-class Client:
+class Client(Voices):
     """A connection to a Rhapsode server. Safe to share between threads; keep one and reuse it.
 
     `target` is `host:port` or any gRPC name, `tls` True for a server with a public certificate or a
@@ -44,13 +45,7 @@ class Client:
         self.target = target
         self._key = channel.authorization(api_key)
         self._timeout = timeout
-        secrets = channel.credentials(tls)
-        settings = channel.options()
-        self._channel = (
-            grpc.insecure_channel(target, options=settings)
-            if secrets is None
-            else grpc.secure_channel(target, secrets, options=settings)
-        )
+        self._channel = channel.blocking(target, channel.credentials(tls))
         self._stub: Any = service_pb2_grpc.SpeechSynthesisServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def synthesize(

@@ -3,6 +3,7 @@
 RhapsodeError
 ├── InvalidRequest        INVALID_ARGUMENT, FAILED_PRECONDITION, OUT_OF_RANGE: `field` says what to mend
 ├── VoiceNotFound         NOT_FOUND: `voices` are the names there are
+├── VoiceExists           ALREADY_EXISTS: a voice is to be created under a name that is taken
 ├── Overloaded            RESOURCE_EXHAUSTED: `retry_after` seconds say when to come back
 ├── Unauthenticated       UNAUTHENTICATED: no key, or not a valid one
 ├── Forbidden             PERMISSION_DENIED
@@ -80,6 +81,12 @@ class VoiceNotFound(RhapsodeError):
     default_code = "NOT_FOUND"
 
 
+class VoiceExists(RhapsodeError):
+    """There is a voice of that name already."""
+
+    default_code = "ALREADY_EXISTS"
+
+
 class Overloaded(RhapsodeError):
     """The server is full; come back after `retry_after` seconds."""
 
@@ -141,8 +148,8 @@ class StreamBroken(RhapsodeError):
 _KINDS: Mapping[str, type[RhapsodeError]] = {
     kind.default_code: kind
     for kind in (
-        *(InvalidRequest, VoiceNotFound, Overloaded, Unauthenticated, Forbidden, DeadlineExceeded),
-        *(Cancelled, Unavailable, Unsupported, ServerFailed, StreamBroken),
+        *(InvalidRequest, VoiceNotFound, VoiceExists, Overloaded, Unauthenticated, Forbidden),
+        *(DeadlineExceeded, Cancelled, Unavailable, Unsupported, ServerFailed, StreamBroken),
     )
 } | {"FAILED_PRECONDITION": InvalidRequest, "OUT_OF_RANGE": InvalidRequest}
 

@@ -85,7 +85,7 @@ def _of_a_file(error: OSError) -> str:
 def _code(error: Exception) -> int:
     from rhapsode import errors
 
-    if isinstance(error, errors.InvalidRequest | errors.VoiceNotFound):
+    if isinstance(error, errors.InvalidRequest | errors.VoiceNotFound | errors.VoiceExists):
         return USAGE
     if isinstance(error, errors.Unavailable):
         return UNREACHABLE

@@ -100,6 +100,16 @@ def _lines(stages: Sequence[StageTime]) -> list[tuple[str, float, float, float]]
     return sorted(lines, key=lambda line: (line[1], line[2]))
 
 
+def show_made(console: Console, voice: Voice) -> None:
+    """What was made, and how to use it."""
+    console.print(
+        f'Voice {voice.name} ({voice.model}). Speak with it: rhapsode say --voice {voice.name} "Hello."',
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def show_voices(console: Console, voices: list[Voice]) -> None:
     """A table of voices; the one that speaks where none is named has a star."""
     table = Table(box=None, pad_edge=False)
