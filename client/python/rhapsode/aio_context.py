@@ -54,6 +54,16 @@ class AsyncContext:
         """Seconds from the opening of the context to its first sound, None before it came."""
         return self._account.first_audio_after
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the opening of the context to its latest event."""
+        return self._account.elapsed
+
+    @property
+    def samples(self) -> int:
+        """Samples received so far."""
+        return self._account.samples
+
     # ---- what is written
 
     async def send(self, text: str) -> None:
@@ -113,9 +123,9 @@ class AsyncContext:
 
     async def cancel(self, played_samples: int | None = None) -> Heard:
         """Be silent at once; waits for what was heard of the text. See `Context.cancel`."""
+        if played_samples is not None:
+            self._account.played = played_samples
         if not self._account.over:
-            if played_samples is not None:
-                self._account.played = played_samples
             await self._session._tell(wire.cancel(self.name, self._account.stands()))
             await self._session._until(lambda: self._account.over)
         return self.heard

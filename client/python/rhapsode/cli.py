@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from rhapsode import plugins
-from rhapsode.failing import told
+from rhapsode.failing import Usage, told
 from rhapsode.speech import SpeechOptions
 
 if TYPE_CHECKING:
@@ -108,17 +108,23 @@ def say(
     ca: Ca = None,
     timeout: Timeout = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no numbers.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Speak standard input as it is written; Ctrl-C stops it.")
+    ] = False,
 ) -> None:
     """Speak a text: play it, or write it to a file."""
     with told():
         from rhapsode import say as saying
+        from rhapsode import say_stream
 
+        if stream and (text or file):
+            raise Usage("With --stream the text comes from standard input: leave out TEXT and --file.")
         wanted = SpeechOptions(format=saying.choose_encoding(format_, out))
         wanted |= _given(voice=voice, language=language, instruction=instruction)
         wanted |= _given(sample_rate=rate, speed=speed, seed=seed, temperature=temperature)
-        job = saying.Job(saying.read_text(text or [], file), wanted, out, quiet)
+        job = saying.Job("" if stream else saying.read_text(text or [], file), wanted, out, quiet)
         with connect(server, tls, ca, timeout) as client:
-            saying.run(client, job, Console(stderr=True))
+            (say_stream.run if stream else saying.run)(client, job, Console(stderr=True))
 
 
 @app.command()

@@ -69,6 +69,16 @@ class Context:
         """Seconds from the opening of the context to its first sound, None before it came."""
         return self._account.first_audio_after
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the opening of the context to its latest event."""
+        return self._account.elapsed
+
+    @property
+    def samples(self) -> int:
+        """Samples received so far."""
+        return self._account.samples
+
     # ---- what is written
 
     def send(self, text: str) -> None:
@@ -135,9 +145,9 @@ class Context:
         was taken from here. A context that is over already gives what is known here.
         """
         with self._news:
+            if played_samples is not None:
+                self._account.played = played_samples
             if not self._account.over:
-                if played_samples is not None:
-                    self._account.played = played_samples
                 self._session._tell(wire.cancel(self.name, self._account.stands()))
                 self._news.wait_for(lambda: self._account.over)
             return self._account.heard or self._account.so_far()

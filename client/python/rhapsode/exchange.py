@@ -56,6 +56,16 @@ class Account:
         return self._reading.first_audio_after
 
     @property
+    def elapsed(self) -> float:
+        """Seconds from the opening of the context to its latest event of note."""
+        return self._reading.elapsed
+
+    @property
+    def samples(self) -> int:
+        """Samples that have come."""
+        return self._reading.samples
+
+    @property
     def over(self) -> bool:
         """Whether nothing more will come."""
         return self.result is not None or self.heard is not None or self.error is not None
@@ -75,7 +85,7 @@ class Account:
     @property
     def buffered(self) -> int:
         """Samples that have come and were not given away."""
-        return self._reading.samples - self.given
+        return self.samples - self.given
 
     def write(self, text: str) -> bool:
         """So much more text goes out; False where the context is over and nobody will hear it."""
@@ -137,12 +147,12 @@ class Account:
 
     def stands(self) -> int:
         """Samples that were heard: as was reported, else all that was given away."""
-        return self.given if self.played is None else min(self.played, self._reading.samples)
+        return self.given if self.played is None else min(self.played, self.samples)
 
     def so_far(self) -> Heard:
         """What was heard of the text, as the server would count it: to the end of the last word begun."""
         end, text = self.stands(), self.text
-        if self.result is not None and self.result.complete and end == self._reading.samples:
+        if self.result is not None and self.result.complete and end == self.samples:
             return Heard(text, "", len(text), end)
         characters = max((word.char_end for word in self._words if word.start_sample < end), default=0)
         return Heard(text[:characters], text[characters:], characters, end)

@@ -28,6 +28,7 @@ class JitterBuffer:
 
     def __init__(self, cushion: int) -> None:
         self.underruns = 0
+        self.given = 0
         self.drained = threading.Event()
         self._cushion = cushion
         self._held = bytearray()
@@ -51,6 +52,7 @@ class JitterBuffer:
             self._giving = self._giving or self._closed or len(self._held) >= self._cushion
             given = bytes(self._held[:count]) if self._giving else b""
             del self._held[: len(given)]
+            self.given += len(given)
             self._notice(len(given) < count)
         return given + bytes(count - len(given))
 
@@ -82,6 +84,11 @@ class Player:
     def underruns(self) -> int:
         """How often the sound ran dry before its end."""
         return self._buffer.underruns
+
+    @property
+    def played_samples(self) -> int:
+        """Samples handed to the sound card."""
+        return self._buffer.given // SAMPLE_BYTES
 
     def write(self, data: bytes) -> None:
         """More sound; returns at once."""

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.bar import Bar
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rhapsode.client import SpeechStream
-    from rhapsode.speech import StageTime, Voice
+    from rhapsode.speech import SpeechInfo, SpeechResult, StageTime, Voice
 
 BAR = 32
 COMPUTE = ("text", "prefill", "decode", "vocode", "encode")
@@ -39,7 +38,22 @@ class Measured:
         return (self.compute or self.elapsed) / self.sound if self.sound else 0.0
 
 
-def measure(stream: SpeechStream) -> Measured:
+class Spoken(Protocol):
+    """An utterance that was heard to its end: a stream, or a context of a session."""
+
+    @property
+    def info(self) -> SpeechInfo: ...
+    @property
+    def result(self) -> SpeechResult: ...
+    @property
+    def first_audio_after(self) -> float | None: ...
+    @property
+    def elapsed(self) -> float: ...
+    @property
+    def samples(self) -> int: ...
+
+
+def measure(stream: Spoken) -> Measured:
     """The numbers of a stream that was read to its end."""
     timings = stream.result.timings
     return Measured(
@@ -50,7 +64,7 @@ def measure(stream: SpeechStream) -> Measured:
     )
 
 
-def show_speech(console: Console, stream: SpeechStream) -> None:
+def show_speech(console: Console, stream: Spoken) -> None:
     """The two numbers that matter, what was spoken with, and where the time went."""
     found, info = measure(stream), stream.info
     console.print(

@@ -13,12 +13,12 @@ from typing import Protocol
 
 from rich.console import Console
 
-from rhapsode.client import Client, SpeechStream
+from rhapsode.client import Client
 from rhapsode.failing import Usage, Wrong
 from rhapsode.files import BY_SUFFIX, AudioFile, encoding_of
 from rhapsode.player import NoSoundDevice, Player, find_device
-from rhapsode.report import show_speech
-from rhapsode.speech import Encoding, Pace, SpeechInfo, SpeechOptions
+from rhapsode.report import Spoken, show_speech
+from rhapsode.speech import Encoding, Pace, SpeechInfo, SpeechOptions, SpeechResult
 
 STDOUT = "-"
 NICKNAMES = {
@@ -102,25 +102,35 @@ def _named(format_: str) -> Encoding:
 
 def run(client: Client, job: Job, console: Console) -> None:
     """Speak, and show the numbers on `console`; Wrong where not the whole text was spoken."""
-    if job.out == STDOUT and sys.stdout.isatty():
-        raise Usage("Sound is not for the terminal: send it to a program, as in --out - | aplay, or a file.")
-    silent = _why_silent(job, console)
-    with client.synthesize(job.text, **_paced(job, silent)) as stream:
-        with _sink(job, stream.info, silent) as sink:
+    refuse_terminal(job)
+    silent = why_silent(job, console)
+    with client.synthesize(job.text, **paced(job, silent)) as stream:
+        with open_sink(job, stream.info, silent) as sink:
             for chunk in stream:
                 sink.write(chunk.data)
-        _show(job, stream, sink, console)
-    if not stream.result.complete:
-        reason = stream.result.finish_reason
+        show(job, stream, sink, console)
+    complete(stream.result)
+
+
+def refuse_terminal(job: Job) -> None:
+    """Raise Usage where sound would be shown as text."""
+    if job.out == STDOUT and sys.stdout.isatty():
+        raise Usage("Sound is not for the terminal: send it to a program, as in --out - | aplay, or a file.")
+
+
+def complete(result: SpeechResult) -> None:
+    """Raise Wrong where not the whole text was spoken."""
+    if not result.complete:
+        reason = result.finish_reason
         raise Wrong(f"Not the whole text was spoken: the server stopped with {reason}.", INCOMPLETE)
 
 
-def _paced(job: Job, silent: bool) -> SpeechOptions:
+def paced(job: Job, silent: bool) -> SpeechOptions:
     """Only who listens needs the sound no faster than it is heard."""
     return SpeechOptions(pace=Pace.FASTEST) | job.options if job.out or silent else job.options
 
 
-def _why_silent(job: Job, console: Console) -> bool:
+def why_silent(job: Job, console: Console) -> bool:
     """Whether nothing can be played though nothing else is asked for; says so."""
     if job.out:
         return False
@@ -134,7 +144,8 @@ def _why_silent(job: Job, console: Console) -> bool:
     return False
 
 
-def _sink(job: Job, info: SpeechInfo, silent: bool) -> AbstractContextManager[Sink]:
+def open_sink(job: Job, info: SpeechInfo, silent: bool) -> AbstractContextManager[Sink]:
+    """Where the sound goes; raises NoSoundDevice, and Wrong for a name that promises other sound."""
     if job.out == STDOUT:
         return nullcontext(_StandardOutput())
     if job.out:
@@ -149,7 +160,8 @@ def _file(out: str, info: SpeechInfo) -> AudioFile:
         raise Wrong(str(error)) from error
 
 
-def _show(job: Job, stream: SpeechStream, sink: Sink, console: Console) -> None:
+def show(job: Job, stream: Spoken, sink: Sink, console: Console) -> None:
+    """The numbers, where they are wanted, and where the sound went."""
     if job.quiet:
         return
     show_speech(console, stream)

@@ -273,7 +273,11 @@ def start(target: str, *arguments: str, **options: Any) -> subprocess.Popen[byte
     """The command as a process of its own."""
     places = {"PYTHONPATH": str(ROOT / "client" / "python"), "RHAPSODE_SERVER": target}
     command = [sys.executable, "-m", "rhapsode", "say", "Hello", *arguments]
-    return subprocess.Popen(command, env=os.environ | places, stderr=subprocess.PIPE, **options)
+    # A shell that runs the tests in the background lets what they start ignore Ctrl-C.
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    return subprocess.Popen(
+        command, env=os.environ | places, stderr=subprocess.PIPE, preexec_fn=heed, **options
+    )
 
 
 def test_interrupting_cancels_the_call(fake: Fake, target: str, tmp_path: Path) -> None:

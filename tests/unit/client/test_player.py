@@ -41,6 +41,7 @@ def test_running_dry_counts_once_and_waits_for_a_cushion() -> None:
     assert buffer.underruns == 1
     buffer.push(b"\x03" * 2)
     assert buffer.pull(4) == b"\x02\x02\x03\x03"
+    assert buffer.given == 10, "silence is not counted as heard"
     buffer.close()
     assert buffer.pull(4) == bytes(4)
     assert buffer.underruns == 1
