@@ -48,6 +48,10 @@ test-gpu: $(READY) ## what needs a CUDA device
 bench: $(READY) ## first audio, throughput and under-runs beside other ways of serving (JSON=file, BENCH_ARGS="--help")
 	$(BIN)/python -m bench $(if $(JSON),--json '$(JSON)') $(BENCH_ARGS)
 
+.PHONY: bench-service
+bench-service: $(READY) ## what listeners of a real server hear at 1 to 128 streams (JSON=file, PLOT=file.svg, BENCH_ARGS="--help")
+	$(BIN)/python -m bench.service $(if $(JSON),--json '$(JSON)') $(if $(PLOT),--plot '$(PLOT)') $(BENCH_ARGS)
+
 .PHONY: parity
 parity: $(READY) ## compare every quantity with what a reference implementation recorded (FIXTURES=...)
 	$(BIN)/python -m rhapsode_server.parity $(FIXTURES)
