@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rhapsode_server.core import FinishReason
+from rhapsode_server.core import FinishReason, WordTime
 from rhapsode_server.engine.sequence import Status
 from rhapsode_server.models.base import Aligned, SpeechModel, Step
 
@@ -128,9 +128,12 @@ def test_word_times_are_in_order_and_within_the_sound(model: SpeechModel) -> Non
         pytest.skip(f"{model.family} has no alignment of its own")
     driver = Driver(model, 1)
     seq = driver.add(prompt(model, SENTENCES[3], 3))
-    driver.step()
-    times = driver.runner.words(seq, 0)
-    driver.run()
+    times: list[WordTime] = []
+
+    def told(driver: Driver, step: int) -> None:
+        times.extend(driver.runner.words(seq, len(times)))
+
+    driver.run(told)
     assert [time.index for time in times] == list(range(len(SENTENCES[3].split())))
     edges = [edge for time in times for edge in (time.start, time.end)]
     assert edges == sorted(edges)

@@ -67,7 +67,7 @@ def load(
     sound = SpeechT5Vocoder(_as(weights, sound_weights), config, sound_weights, sound_config)
     rate = sound.sample_rate
     most = min(max_frames or config.max_speech_positions, config.max_speech_positions)
-    spoken = Speaking(rate / sound.samples_per_frame, most, threshold, dropout)
+    spoken = Speaking(rate / sound.samples_per_frame, most, threshold, dropout, sound.samples_per_frame)
     lengths = Lengths(min_length_ratio, max_length_ratio, most)
     return SpeechModel(
         name=name,

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rhapsode_server.core import WordTime
 from rhapsode_server.layers.linear import Linear, pad_rows
 from rhapsode_server.layers.noise import uniform
 from rhapsode_server.layers.row_attention import RowCache, Rows
 from rhapsode_server.models.base import Prompt, Step
+from rhapsode_server.models.speecht5.alignment import Alignment, Pointer
 from rhapsode_server.models.speecht5.config import AcousticConfig
 from rhapsode_server.models.speecht5.encoder import Encoder, FeedForward, Norm, sinusoids
 from rhapsode_server.models.speecht5.frontend import SpeechT5Prompt
@@ -30,8 +32,9 @@ class SpeechT5State:
     """One row per request. `own` and `text`: a cache per layer, of the past and of the encoded text.
 
     newest [slots, mels]: the mel slice to go on from. speaker [slots, hidden]: its share of the prenet.
-    seed [slots] int64. `made`, `fewest` and `heard` count frames, frames before stopping is allowed, and
-    encoded characters of each slot.
+    seed [slots] int64. `made`, `fewest`, `heard` and `most` count frames, frames before stopping is allowed,
+    encoded characters and frames at most of each slot; `over` once it has stopped. pointer [slots] int64 and
+    path [slots, positions] int32: the character that each frame was made of, see alignment.py.
     """
 
     own: list[RowCache]
@@ -42,6 +45,11 @@ class SpeechT5State:
     made: list[int]
     fewest: list[int]
     heard: list[int]
+    most: list[int]
+    over: list[bool]
+    pointer: Tensor
+    path: Tensor
+    alignments: list[Alignment]
 
 
 class Prenet:
@@ -114,14 +122,15 @@ class _Layer:
         keys, values = self._split(self._text_memory(text), 2)
         cache.fill(slot, keys.transpose(0, 1), values.transpose(0, 1))
 
-    def __call__(self, x: Tensor, at: _Batch, own: RowCache, text: RowCache) -> Tensor:
-        """[rows, hidden] -> the same; the caches grow by one position."""
+    def __call__(self, x: Tensor, at: _Batch, own: RowCache, text: RowCache, asked: list[Tensor]) -> Tensor:
+        """[rows, hidden] -> the same; the caches grow by one position, `asked` by the query of the text."""
         count = len(at.made)
         query, keys, values = self._split(self._own_in(x), 3)
         own.append(at.past.index, at.positions, keys[:count], values[:count])
         heard = own.attend(query[:count], at.past)
         x = self._own_norm(x + self._own_out(pad_rows(heard.flatten(1))))
         (query,) = self._split(self._text_query(x), 1)
+        asked.append(query[:count])
         heard = text.attend(query[:count], at.text)
         x = self._text_norm(x + self._text_out(pad_rows(heard.flatten(1))))
         return self._last_norm(x + self._feed_forward(x))
@@ -156,6 +165,7 @@ class Speaking:
     positions: int
     threshold: float = 0.5
     dropout: bool = True
+    samples_per_frame: int = 512
 
 
 class SpeechT5Acoustic:
@@ -174,6 +184,9 @@ class SpeechT5Acoustic:
         self._layers = [
             _Layer(decoder.below(f"wrapped_decoder.layers.{i}"), config) for i in range(config.decoder_layers)
         ]
+        self._samples = speaking.samples_per_frame
+        self._guided = min(max(1, config.guided_attention_loss_num_heads), config.decoder_attention_heads)
+        self._pointer = Pointer(self._device)
         mels = config.num_mel_bins * config.reduction_factor
         self._mel = heads.linear("feat_out", config.hidden_size, mels)
         self._stop = heads.linear("prob_out", config.hidden_size, config.reduction_factor)
@@ -194,6 +207,11 @@ class SpeechT5Acoustic:
             made=[0] * slots,
             fewest=[0] * slots,
             heard=[0] * slots,
+            most=[0] * slots,
+            over=[False] * slots,
+            pointer=torch.zeros(slots, dtype=torch.int64, device=self._device),
+            path=torch.zeros(slots, self._capacity, dtype=torch.int32, device=self._device),
+            alignments=[Alignment((), self._samples) for _ in range(slots)],
         )
 
     def _caches(self, slots: int, capacity: int) -> list[RowCache]:
@@ -216,17 +234,22 @@ class SpeechT5Acoustic:
             state.speaker[slot] = self._prenet.speaker(prompt.speaker.to(self._device, self._dtype))
             state.seed[slot] = _signed(prompt.seed)
             state.made[slot], state.fewest[slot] = 0, prompt.min_frames
-            state.heard[slot] = len(prompt.tokens)
+            state.heard[slot], state.most[slot] = len(prompt.tokens), prompt.max_frames
+            state.pointer[slot], state.over[slot] = 0, False
+            state.alignments[slot] = Alignment(prompt.words, self._samples)
 
     def decode(self, state: SpeechT5State, slots: Tensor) -> Step:
         """One frame more for each row. Counters move last, so a call that raises changes nothing."""
         at = self._batch(state, slots.tolist())
-        hidden = self._hidden(state, at)
+        hidden, pointer = self._hidden(state, at)
         mel = self._mel(hidden)[: len(at.slots)].reshape(-1, *self.frame_shape)
         stopped = self._stopped(state, at, hidden)
         state.newest[at.past.index] = mel[:, -1]
-        for slot in at.slots:
+        state.pointer[at.past.index] = pointer
+        state.path[at.past.index, at.positions] = pointer.int()
+        for slot, last in zip(at.slots, stopped.tolist(), strict=True):
             state.made[slot] += 1
+            state.over[slot] = last or state.made[slot] >= state.most[slot]
         return Step(mel, torch.ones_like(stopped), stopped)
 
     def _batch(self, state: SpeechT5State, slots: list[int]) -> _Batch:
@@ -239,14 +262,27 @@ class SpeechT5Acoustic:
             text=Rows.of(slots, [state.heard[slot] for slot in slots], self._device),
         )
 
-    def _hidden(self, state: SpeechT5State, at: _Batch) -> Tensor:
-        """Decoder output [max(B, a few), hidden]; see `pad_rows`."""
+    def word_times(self, state: SpeechT5State, slot: int) -> Sequence[WordTime]:
+        """The words that have been passed; all of them once the row has stopped."""
+        alignment, made = state.alignments[slot], state.made[slot]
+        if alignment.read < made:
+            alignment.follow(state.path[slot, alignment.read : made].tolist())
+        if state.over[slot]:
+            alignment.finish(state.heard[slot])
+        return alignment.words
+
+    def _hidden(self, state: SpeechT5State, at: _Batch) -> tuple[Tensor, Tensor]:
+        """Decoder output [max(B, a few), hidden], see `pad_rows`, and where its pointers stand [B]."""
         rows = (state.newest, state.speaker, state.seed)
         newest, speaker, seeds = (pad_rows(tensor[at.past.index]) for tensor in rows)
         x = self._prenet(newest, speaker, seeds, pad_rows(at.positions))
+        asked: list[Tensor] = []
         for layer, own, text in zip(self._layers, state.own, state.text, strict=True):
-            x = layer(x, at, own, text)
-        return x
+            x = layer(x, at, own, text, asked)
+        index = at.past.index
+        lengths = torch.tensor(at.text.lengths, device=self._device)
+        guided = asked[-1][:, : self._guided], state.text[-1].keys[:, : self._guided]
+        return x, self._pointer.moved(*guided, state.pointer[index], index, lengths)
 
     def _stopped(self, state: SpeechT5State, at: _Batch, hidden: Tensor) -> Tensor:
         """[B] bool on the CPU: the stop probabilities of a frame's slices, summed, reach the threshold."""

@@ -41,6 +41,7 @@ class AcousticConfig:
     max_speech_positions: int = 4000
     max_text_positions: int = 450
     encoder_max_relative_position: int = 160
+    guided_attention_loss_num_heads: int = 2
 
     @classmethod
     def read(cls, content: Mapping[str, Any], origin: str) -> Self:

@@ -14,6 +14,7 @@ from sentencepiece import SentencePieceProcessor
 from torch import Tensor
 from torch.nn import functional as F
 
+from rhapsode_server.core import Piece
 from rhapsode_server.errors import ModelUnusable, SettingUnsupported, TextRefused
 from rhapsode_server.models.base import Prompt, Utterance
 from rhapsode_server.models.speecht5.config import AcousticConfig
@@ -27,12 +28,14 @@ SPACE = "\u2581"
 class SpeechT5Prompt(Prompt):
     """tokens [T] int64, ending with the end mark; speaker [width], of length 1 or all zeros.
 
-    Before frame number `min_frames` (from 1) the model may not stop.
+    Before frame number `min_frames` (from 1) the model may not stop. `words` are the tokens [begin, end) of
+    each word of the piece, in order; empty where the vocabulary has none of a word's characters.
     """
 
     tokens: Tensor
     speaker: Tensor
     min_frames: int
+    words: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,24 @@ class SpeechT5Frontend:
             tokens=torch.tensor(tokens),
             speaker=F.normalize(speaker.float(), dim=0),
             min_frames=fewest,
+            words=self._places(utterance.piece, tokens),
         )
+
+    def _places(self, piece: Piece, tokens: list[int]) -> tuple[tuple[int, int], ...]:
+        """The tokens of each word: every token is a character, so words are found as in a text."""
+        spelled, at, found = self._read(tokens), 0, []
+        for word in piece.words:
+            sought = self._read(self._pieces.encode(word.text)).strip(SPACE)
+            begin = spelled.find(sought, at) if sought else -1
+            begin, at = (at, at) if begin < 0 else (begin, begin + len(sought))
+            found.append((begin, at))
+        return tuple(found)
+
+    def _read(self, tokens: list[int]) -> str:
+        """The characters of tokens, one for each, all in lower case; unknown ones are left out."""
+        unknown = self._pieces.unk_id()
+        written = (self._pieces.id_to_piece(token).lower() for token in tokens if token != unknown)
+        return "".join(one if len(one) == 1 else "\0" for one in written)
 
     def _spell(self, text: str) -> list[int]:
         unknown = self._pieces.unk_id()
