@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 from rhapsode.tts.v1 import synthesis_pb2
 from rhapsode_server.config import Settings
@@ -31,3 +33,21 @@ async def test_the_embedded_voice_speaks() -> None:
         assert starts == sorted(starts)
         again = await running.speak(TEXT, seed=3)
         assert np.array_equal(np.frombuffer(again.data, "<i2"), np.frombuffer(spoken.data, "<i2"))
+
+
+async def test_each_of_many_hears_what_it_hears_alone() -> None:
+    """32 at once, of different lengths, voices, speeds and formats: the same bytes."""
+    model = Settings().model
+    asked = [
+        {
+            "text": " ".join(["Good morning, this is a sentence of a certain length."] * (1 + n % 4))
+            + f" {n}",
+            "voice": ("ion", "ion-rms", "ion-awb")[n % 3],
+            "speed": (1.0, 0.8, 1.25)[n % 5 % 3],
+        }
+        for n in range(32)
+    ]
+    async with house({"model.source": model.source}, lambda: load_model(model)) as running:
+        together = await asyncio.gather(*(running.speak(**request) for request in asked))
+        for request, spoken in list(zip(asked, together, strict=True))[::5]:
+            assert (await running.speak(**request)).data == spoken.data

@@ -7,6 +7,7 @@ computes.
 from __future__ import annotations
 
 from rhapsode_server.core import Voice
+from rhapsode_server.layers.linear import pack
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.ion.acoustic import MELS_PER_FRAME, SAMPLE_RATE, IonAcoustic
 from rhapsode_server.models.ion.frontend import MOST_TOKENS, IonFrontend
@@ -33,6 +34,8 @@ def load(source: str = "ion", *, device: str = "cpu") -> SpeechModel:
         for name, (speaker, description) in VOICES.items()
     }
     parameters = parameters_of(checkpoint.acoustic) + parameters_of(checkpoint.vocoder)
+    pack(checkpoint.acoustic, leave=("encoder", "prosody"))  # they see one prompt at a time as it is
+    pack(checkpoint.vocoder)
     return SpeechModel(
         name="ion",
         family="ion",
