@@ -38,16 +38,14 @@ async def test_the_embedded_voice_speaks() -> None:
 async def test_each_of_many_hears_what_it_hears_alone() -> None:
     """32 at once, of different lengths, voices, speeds and formats: the same bytes."""
     model = Settings().model
-    asked = [
-        {
-            "text": " ".join(["Good morning, this is a sentence of a certain length."] * (1 + n % 4))
-            + f" {n}",
-            "voice": ("ion", "ion-rms", "ion-awb")[n % 3],
-            "speed": (1.0, 0.8, 1.25)[n % 5 % 3],
-        }
-        for n in range(32)
-    ]
+    sentence = "Good morning, this is a sentence of a certain length. "
+    voices, speeds = ("ion", "ion-rms", "ion-awb"), (1.0, 0.8, 1.25)
+    asked = [(sentence * (1 + n % 4) + str(n), voices[n % 3], speeds[n % 5 % 3]) for n in range(32)]
     async with house({"model.source": model.source}, lambda: load_model(model)) as running:
-        together = await asyncio.gather(*(running.speak(**request) for request in asked))
-        for request, spoken in list(zip(asked, together, strict=True))[::5]:
-            assert (await running.speak(**request)).data == spoken.data
+
+        async def heard(text: str, voice: str, speed: float) -> bytes:
+            return (await running.speak(text, voice=voice, speed=speed)).data
+
+        together = await asyncio.gather(*(heard(*request) for request in asked))
+        for request, data in list(zip(asked, together, strict=True))[::5]:
+            assert await heard(*request) == data

@@ -50,7 +50,7 @@ class Linear:
 
 
 class Invariant(nn.Module):
-    """In the place of an nn.Linear that is no longer trained: no row's result depends on how many there are."""
+    """In the place of an nn.Linear that is only used: no row's result depends on how many there are."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
