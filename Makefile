@@ -5,6 +5,7 @@ TEXT ?= Hello! I am the voice inside this server, and you hear me while I am sti
 VOICE_MODEL ?= ion
 PYTEST_ARGS ?=
 FIXTURES ?= tests/golden/qwen3_tts
+CLUSTER_IMAGE ?= build/image.tar
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -64,6 +65,16 @@ voice-report: $(READY) ## word error rate and durations of the embedded voice be
 test-chart: $(READY) ## the Helm chart, without a cluster: renders, schemas, policies, alerts
 	@scripts/chart-tools
 	$(BIN)/python -m pytest tests/chart -m chart $(PYTEST_ARGS)
+
+.PHONY: image
+image: ## the server as an image, with Docker or buildah (TAG=, VARIANT=cuda, BASE_IMAGE=, ARCHIVE=file.tar)
+	@scripts/image $(ARCHIVE)
+
+.PHONY: test-cluster
+test-cluster: $(READY) ## on the cluster that KUBECONFIG names; LOAD="kind load image-archive" takes the image there
+	@scripts/chart-tools
+	@if [ -n "$(LOAD)" ]; then scripts/image "$(CLUSTER_IMAGE)" && $(LOAD) "$(CLUSTER_IMAGE)"; fi
+	IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
 
 .PHONY: chart
 chart: $(READY) ## generate the chart's schema, its table of values and its golden renderings anew

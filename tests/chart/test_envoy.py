@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import pytest
@@ -30,15 +30,12 @@ from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2
 from tests.chart.rendering import CHECKS, one, program, rendered
 
 pytestmark = pytest.mark.chart
-T = TypeVar("T")
 
 LONG = "abcde fghij " * 34
 """Some 24 s of the toy's tones."""
 SHORT = "abcde fghij " * 6
+WORD = "abcdefghij"
 STREAMS = 60
-APART = 0.03
-"""Seconds between two callers. Envoy counts a request only once its connection stands, so all that come in
-one instant go to a server that it has not called before."""
 
 
 def free_port() -> int:
@@ -220,13 +217,16 @@ async def speak(client: AsyncClient, text: str, seed: int) -> tuple[int, float] 
     return samples, time.monotonic() - began
 
 
-async def apart(begin: Callable[[int], Coroutine[Any, Any, T]]) -> list[asyncio.Task[T]]:
-    """All callers, begun one after the other."""
-    begun = []
-    for number in range(STREAMS):
-        begun.append(asyncio.create_task(begin(number)))
-        await asyncio.sleep(APART)
-    return begun
+async def connected(fleet: Fleet, cluster: str, call: Callable[[int], Coroutine[Any, Any, object]]) -> None:
+    """Calls, one by one, until every server has had one.
+
+    Envoy counts a request only once its connection stands, so a crowd that comes in one instant would all go
+    to a server that it has not called before.
+    """
+    number = 0
+    while not all(fleet.begun(cluster)):
+        number += 1
+        await call(number)
 
 
 async def test_long_streams_spread_and_outlive_a_lost_server_and_a_drained_one(fleet: Fleet) -> None:
@@ -234,8 +234,9 @@ async def test_long_streams_spread_and_outlive_a_lost_server_and_a_drained_one(f
         whole = await speak(client, LONG, 1)
         assert isinstance(whole, tuple)
         assert whole[1] > 20, "the stream must be longer than Envoy's own 15 s"
+        await connected(fleet, "least", lambda seed: speak(client, WORD, seed))
         before = fleet.begun("least")
-        running = await apart(lambda seed: speak(client, LONG, seed))
+        running = [asyncio.create_task(speak(client, LONG, seed)) for seed in range(STREAMS)]
         await asyncio.sleep(4)
         given = [now - then for now, then in zip(fleet.begun("least"), before, strict=True)]
         assert sum(given) == STREAMS
@@ -256,9 +257,9 @@ async def stub(port: int) -> AsyncIterator[Any]:
         yield service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
-async def hear(called: Any, voice: str) -> bool:
+async def hear(called: Any, voice: str, text: str = SHORT) -> bool:
     """Whether a short stream with this voice in its metadata came to its end."""
-    request = synthesis_pb2.SynthesizeRequest(text=SHORT)
+    request = synthesis_pb2.SynthesizeRequest(text=text)
     messages = [m async for m in called.Synthesize(request, metadata=(("x-tts-voice", voice),))]
     return bool(messages) and messages[-1].WhichOneof("event") == "done"
 
@@ -268,8 +269,9 @@ async def test_voices_stay_where_they_are_and_a_hot_one_does_not_burn_a_server(f
         for _ in range(5):
             assert await hear(called, "cool")
         assert sorted(fleet.begun("voice")) == [0, 0, 5], "one voice, one server"
+        await connected(fleet, "voice", lambda number: hear(called, f"voice-{number}", WORD))
         before = fleet.begun("voice")
-        heard = await asyncio.gather(*await apart(lambda _: hear(called, "hot")))
+        heard = await asyncio.gather(*(hear(called, "hot") for _ in range(STREAMS)))
         given = [now - then for now, then in zip(fleet.begun("voice"), before, strict=True)]
     assert all(heard)
     assert sum(given) == STREAMS
