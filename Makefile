@@ -73,7 +73,7 @@ image: ## the server as an image, with Docker or buildah (TAG=, VARIANT=cuda, BA
 .PHONY: test-cluster
 test-cluster: $(READY) ## on the cluster that KUBECONFIG names; LOAD="kind load image-archive" takes the image there
 	@scripts/chart-tools
-	@if [ -n "$(LOAD)" ]; then scripts/image "$(CLUSTER_IMAGE)" && $(LOAD) "$(CLUSTER_IMAGE)"; fi
+	@if [ -n "$(LOAD)" ]; then TAG="$(IMAGE)" scripts/image "$(CLUSTER_IMAGE)" && $(LOAD) "$(CLUSTER_IMAGE)"; fi
 	IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/cluster -m cluster $(PYTEST_ARGS)
 
 .PHONY: chart

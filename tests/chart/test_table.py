@@ -296,6 +296,13 @@ def test_the_gateway_never_cuts_a_stream() -> None:
     assert "retry" not in policy
 
 
+def test_a_gateway_without_a_key_may_look_after_the_health_of_pods_that_ask_for_keys(tmp_path: Path) -> None:
+    keys = {"auth": {"enabled": True, "existingSecret": "keys"}}
+    door = {"gateway": {"enabled": True, "parentRefs": [{"name": "door"}]}}
+    assert "open_health" not in settings(with_values(tmp_path, keys))["security"]
+    assert settings(with_values(tmp_path, {**keys, **door}))["security"]["open_health"] is True
+
+
 def test_a_pool_for_an_endpoint_picker() -> None:
     found = rendered("inference-pool")
     pool, route = one(found, "InferencePool")["spec"], one(found, "GRPCRoute")["spec"]

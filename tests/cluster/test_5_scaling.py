@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.conftest import PYTHON, SECURE, TOY, Steady, restricted
-from tests.cluster.kubernetes import Cluster, Object, Pod, run, until
+from tests.cluster.kubernetes import Cluster, CommandFailed, Object, Pod, run, until
 from tests.cluster.report import Report
 from tests.cluster.test_4_secrets import certificate
 
@@ -35,7 +35,7 @@ VALUES: Object = {
 
 
 def adapter(cluster: Cluster) -> list[Object]:
-    """A pod that answers for the metric, its Service, and the API that leads there."""
+    """A pod that answers for the metric, and its Service."""
     headless = f"{RELEASE}-rhapsode-headless.{cluster.namespace}.svc.cluster.local"
     command = [PYTHON, "/scripts/load_metrics.py", headless, METRIC, "/tls/tls.crt", "/tls/tls.key"]
     mounts = [{"name": "scripts", "mountPath": "/scripts"}, {"name": "tls", "mountPath": "/tls"}]
@@ -53,9 +53,6 @@ def adapter(cluster: Cluster) -> list[Object]:
         {"name": "tls", "secret": {"secretName": "adapter"}},
     ]
     labels = {"app": "load-metrics"}
-    service = {"name": "load-metrics", "namespace": cluster.namespace, "port": 443}
-    api = {"group": "custom.metrics.k8s.io", "version": "v1beta2", "service": service}
-    priorities = {"groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": True}
     return [
         {
             **restricted("load-metrics", [container], volumes),
@@ -67,13 +64,20 @@ def adapter(cluster: Cluster) -> list[Object]:
             "metadata": {"name": "load-metrics"},
             "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]},
         },
-        {
-            "apiVersion": "apiregistration.k8s.io/v1",
-            "kind": "APIService",
-            "metadata": {"name": API},
-            "spec": {**api, **priorities},
-        },
     ]
+
+
+def registration(cluster: Cluster) -> Object:
+    """The API that leads to the adapter's Service."""
+    service = {"name": "load-metrics", "namespace": cluster.namespace, "port": 443}
+    api = {"group": "custom.metrics.k8s.io", "version": "v1beta2", "service": service}
+    priorities = {"groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": True}
+    return {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": API},
+        "spec": {**api, **priorities},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +90,22 @@ def scaled(cluster: Cluster, caller: str, tmp_path_factory: pytest.TempPathFacto
     cluster.install(RELEASE, {**TOY, **VALUES})
     cluster.ready(RELEASE, 1)
     cluster.apply(*adapter(cluster))
+    # The API server keeps its connections, so it must not ask before the Service leads to the adapter.
+    call = f"import socket; socket.create_connection(('load-metrics.{cluster.namespace}.svc', 443), 2)"
+    until("the adapter answers", lambda: answers(cluster, caller, call))
+    cluster.apply(registration(cluster))
     yield RELEASE
     run("kubectl", "delete", "apiservice", API)
     cluster.uninstall(RELEASE)
+
+
+def answers(cluster: Cluster, caller: str, call: str) -> bool | None:
+    """Whether a line of Python runs without an error in the caller's pod."""
+    try:
+        cluster.inside(caller, PYTHON, "-c", call)
+    except CommandFailed:
+        return None
+    return True
 
 
 def wanted(cluster: Cluster) -> int:

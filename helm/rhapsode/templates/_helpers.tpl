@@ -99,6 +99,10 @@ labels:
 {{- end }}
 {{- if .Values.auth.enabled }}
 {{- $_ := set $security "api_keys" "/etc/rhapsode/auth/api-keys" }}
+{{- /* The gateway looks after the health of pods on their main port, and has no key. */}}
+{{- if and .Values.gateway.enabled .Values.gateway.backendTrafficPolicy.enabled }}
+{{- $_ := set $security "open_health" true }}
+{{- end }}
 {{- end }}
 {{- $telemetry := dict "log_format" "json" }}
 {{- $tree := dict "server" $server "model" $model "engine" $engine "limits" $limits "telemetry" $telemetry }}
