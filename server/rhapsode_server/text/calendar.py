@@ -18,7 +18,10 @@ from rhapsode_server.text.tables import MONTH_NAMES, MONTHS
 _MONTH = r"(?P<month>" + "|".join(sorted((m.capitalize() for m in MONTHS), key=len, reverse=True)) + r")\b\.?"
 _YEAR = r"(?P<year>[12]\d{3})(?![\w]|[.,:]\d)"
 _DAY = r"(?P<day>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?(?![\w:%]|[.,]\d)"
-_ISO = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?![\d-])(?:T(?=\d))?")
+_ISO = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d{2})-(?P<day>\d{2})(?![\d-])(?:T(?=\d))?"
+    r"|/(?P<second>\d{1,2})/(?P<third>\d{1,2})(?![\w/]|\.\d))"
+)
 _SLASHED = re.compile(r"(\d{1,2})(?P<sign>[/.])(\d{1,2})(?P=sign)(\d{4}|\d{2})(?![\w/]|\.\d)")
 _MONTH_FIRST = re.compile(
     rf"{_MONTH}\s{_DAY}(?:{TO}(?P<last>\d{{1,2}})(?:st|nd|rd|th)?(?!\w))?(?:,?\s{_YEAR})?"
@@ -28,7 +31,7 @@ _DAY_FIRST = re.compile(rf"{_DAY}(?P<of>\sof)?\s{_MONTH}(?:,?\s{_YEAR})?(?!\w)")
 _HALF = r"(?:[AaPp]\.\s?[Mm]\.|[AaPp]\.?[Mm](?!\w))"
 _CLOCK = r"(?:2[0-4]|[01]?\d):[0-5]\d"
 _TIME = re.compile(
-    rf"(?P<from>{_CLOCK})(?::(?P<seconds>[0-5]\d)(?:\.\d{{1,9}})?Z?)?(?:\s?(?P<early>{_HALF}))?"
+    rf"(?P<from>{_CLOCK})(?::(?P<seconds>[0-5]\d(?:\.\d{{1,9}})?)Z?)?(?:\s?(?P<early>{_HALF}))?"
     rf"(?:{TO}(?P<to>{_CLOCK})(?:\s?(?P<half>{_HALF}))?)?(?![\w:])"
 )
 _HOUR = re.compile(rf"(?P<from>1[0-2]|0?[1-9])(?:{TO}(?P<to>1[0-2]|0?[1-9]))?\s?(?P<half>{_HALF})")
@@ -44,11 +47,11 @@ def _ordinal(text: str, begin: int, *, the: bool = False, after: str = "") -> li
 
 
 def _say_iso(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
-    month, day = int(found["month"]), int(found["day"])
-    if not (1 <= month <= 12 and 1 <= day <= 31):
+    month, day = ("month", "day") if found["month"] else ("second", "third")
+    if not (1 <= int(found[month]) <= 12 and 1 <= int(found[day]) <= 31):
         return None
-    name = Part(MONTH_NAMES[month - 1], *found.span("month"))
-    return [name, *_ordinal(found["day"], found.start("day"), after=","), *_year(found)]
+    name = Part(MONTH_NAMES[int(found[month]) - 1], *found.span(month))
+    return [name, *_ordinal(found[day], found.start(day), after=","), *_year(found)]
 
 
 def _say_slashed(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
@@ -109,11 +112,19 @@ def _half(found: re.Match[str], name: str, scene: Scene) -> list[Part]:
     return [*parts[:-1], Part(last.text, last.begin, found.end(name), spelled=True, after=after)]
 
 
+def _seconds(found: re.Match[str]) -> list[Part]:
+    """Seconds and their decimals; none where both are zero."""
+    whole, _, rest = (found["seconds"] or "00").partition(".")
+    rest = rest.rstrip("0")
+    if whole == "00" and not rest:
+        return []
+    return spread(numerals.decimal(f"{whole}.{rest}"), *found.span("seconds"))
+
+
 def _say_time(found: re.Match[str], scene: Scene) -> Sequence[Part]:
     halved = bool(found["early"] or found["half"])
     parts = _clock(found["from"], found.start("from"), half=halved)
-    if found["seconds"] and found["seconds"] != "00":
-        parts += spread(numerals.cardinal(found["seconds"]), *found.span("seconds"))
+    parts += _seconds(found)
     parts += _half(found, "early", scene)
     if found["to"]:
         parts.append(Part("to", parts[-1].end, found.start("to")))

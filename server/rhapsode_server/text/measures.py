@@ -34,6 +34,22 @@ _MEASURE = re.compile(
     rf"{_AMOUNTS}(?:(?P<join>\s|-)?(?P<stopped>{'|'.join(_STOPPED)})\.(?=\s|\Z)"
     rf"|(?:(?P<touching>{_TOUCHING})|(?P<gap>\s|-)(?P<apart>{_DISTANT}))(?![\w²³°/']|-\d|(?<=\s[A-Z])\.))"
 )
+_POWER = r"(?:[²³]|\^[23])"
+_SOME = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
+_BELOW = "|".join(map(re.escape, sorted({*UNITS, *PER} - {"A", "B", "N", "°"}, key=len, reverse=True)))
+_COMPOUND = re.compile(
+    rf"{_AMOUNTS}[\s-]?(?P<unit>{_SOME})(?P<power>{_POWER})?"
+    rf"(?:/(?P<below>{_BELOW})(?P<lower>{_POWER})?|(?<=[²³23]))(?![\w/^])"
+)
+"""Units over others and powers of units: m/s², kg/m^3, s²."""
+_LENGTHS = frozenset(["meter", "kilometer", "centimeter", "millimeter", "foot", "inch", "mile", "yard"])
+"""Said "square meter"; of anything else "second squared"."""
+_DURATION = re.compile(
+    r"(?:(?P<day>\d{1,3})d\s?(?=\d))?(?:(?P<hour>\d{1,3})\s?(?:h|hrs?)\s?)?"
+    r"(?:(?P<minute>[0-5]?\d)\s?(?:m|min|mins)(?:\s|(?![A-Za-z])))?(?:(?P<second>[0-5]?\d)\s?(?:s|secs?))?"
+    r"(?<=\w)(?!\w)"
+)
+"""1h 30m, 1h30m, 2h 5m 10s: beside hours or seconds an m is minutes."""
 _FEET = re.compile(r"(?P<feet>\d{1,2})'\s?(?P<inches>\d{1,2})\"")
 _PERCENT = re.compile(rf"(?P<first>{AMOUNT})(?:\s?%?{TO}(?P<amount>{AMOUNT}))?\s?(?P<sign>%)")
 _PER = re.compile(r"/(" + "|".join(sorted(map(re.escape, PER), key=len, reverse=True)) + r")(?![\w/])")
@@ -67,12 +83,46 @@ def _amounts(found: re.Match[str]) -> list[Part]:
 
 def _say_measure(found: re.Match[str], scene: Scene) -> Sequence[Part]:
     name = "touching" if found["touching"] else "stopped" if found["stopped"] else "apart"
-    unit = UNITS[found[name]]
+    unit = "minute" if found[name] == "m" and scene.before in ("hour", "hours") else UNITS[found[name]]
     single = "-" in (found["join"], found["gap"]) or (
         found["amount"] is None and not numerals.plural(found["first"])
     )
     after = ends_sentence(found, scene) if found[0].endswith(".") else ""
     return [*_amounts(found), *spread(unit if single else several(unit), *found.span(name), after=after)]
+
+
+def _powered(unit: str, power: str | None) -> tuple[str, str]:
+    """A unit to some power, and what stands behind it: ("square meter", "") or ("second", "squared")."""
+    if not power:
+        return unit, ""
+    square = power in ("²", "^2")
+    if unit in _LENGTHS:
+        return f"{'square' if square else 'cubic'} {unit}", ""
+    return unit, "squared" if square else "cubed"
+
+
+def _say_compound(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    noun, behind = _powered(UNITS[found["unit"]], found["power"])
+    single = found["amount"] is None and not numerals.plural(found["first"])
+    end = found.end("power") if found["power"] else found.end("unit")
+    said = spread(f"{noun if single else several(noun)} {behind}", found.start("unit"), end)
+    if found["below"]:
+        lower = UNITS.get(found["below"]) or PER[found["below"]]
+        said += spread(f"per {' '.join(_powered(lower, found['lower']))}", end, found.end())
+    return [*_amounts(found), *said]
+
+
+def _say_duration(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
+    """Two or more of days, hours, minutes and seconds that follow each other."""
+    names = [name for name, figures in found.groupdict().items() if figures]
+    if len(names) < 2:
+        return None
+    parts: list[Part] = []
+    for name, after in zip(names, [*names[1:], ""], strict=True):
+        end = found.start(after) if after else found.end()
+        unit = several(name) if numerals.plural(found[name]) else name
+        parts += [*number(found[name], found.start(name)), Part(unit, found.end(name), end)]
+    return parts
 
 
 def _say_feet(found: re.Match[str], _: Scene) -> Sequence[Part]:
@@ -94,8 +144,13 @@ def _say_per(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
     return [Part("per", found.start(), found.start() + 1), *spread(PER[found[1]], *found.span(1))]
 
 
+_UNIT_RULES = (
+    Rule(_DURATION, _say_duration),
+    Rule(_COMPOUND, _say_compound),
+    Rule(_MEASURE, _say_measure),
+)
 RULES = {
-    FIGURES: (Rule(_FEET, _say_feet), Rule(_PERCENT, _say_percent), Rule(_MEASURE, _say_measure)),
-    ".": (Rule(_PERCENT, _say_percent), Rule(_MEASURE, _say_measure)),
+    FIGURES: (Rule(_FEET, _say_feet), Rule(_PERCENT, _say_percent), *_UNIT_RULES),
+    ".": (Rule(_PERCENT, _say_percent), *_UNIT_RULES),
     "/": (Rule(_PER, _say_per),),
 }

@@ -35,7 +35,7 @@ class Normalizer:
         self._ready: list[Spoken] = []
         self._held = False
         self._line = punctuation.Line()
-        self._earlier: deque[str] = deque(maxlen=4)
+        self._earlier: deque[str] = deque(maxlen=Scene.MOST_EARLIER)
         self._named = False
         self._shouted = False
         self.steps = 0

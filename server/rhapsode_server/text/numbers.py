@@ -13,7 +13,15 @@ from string import digits as FIGURES
 from rhapsode_server.text import numerals
 from rhapsode_server.text.figures import ALONE, AMOUNT, END, TO, digits, names_code, number
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
-from rhapsode_server.text.tables import CALL_WORDS, MAGNITUDES, MONTH_NAMES, PLACE_WORDS, STATES, YEAR_WORDS
+from rhapsode_server.text.tables import (
+    CALL_WORDS,
+    DECADE_WORDS,
+    MAGNITUDES,
+    MONTH_NAMES,
+    PLACE_WORDS,
+    STATES,
+    YEAR_WORDS,
+)
 
 _SIGNED = re.compile(rf"{ALONE}(?P<sign>[-+±~≈<>≤≥])\s?(?=\.?\d|[$£€¥₹₩₽])")
 _SIGNS = {
@@ -24,6 +32,7 @@ _VERSION = re.compile(
     r"(?P<v>[vV]\.?)?(?P<rest>\d{1,5}(?:\.\d{1,5}){2,6})(?![\w])|(?P<w>[vV])(?P<one>\d{1,5}(?:\.\d{1,5})?)(?![\w])"
 )
 _ORDINAL = re.compile(rf"(\d{{1,3}}(?:,\d{{3}}){{1,6}}|\d{{1,40}})(?:st|nd|rd|th|ST|ND|RD|TH){END}")
+_OF_TENS = re.compile(r"'?\d{1,3}0'?s")
 _DECADE = re.compile(rf"'?(\d{{2}}0|\d0)'?s{END}|'?(1\d{{2}}0|20\d0)'?s{END}")
 _MIXED = re.compile(rf"(\d{{1,9}})(?:[\s-](\d{{1,2}})/(\d{{1,3}})|[\s-]?([½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚])){END}(?!/)")
 _FRACTION = re.compile(rf"({AMOUNT})\s?/\s?(\d{{1,9}}){END}(?!/)|([½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚])")
@@ -78,11 +87,29 @@ def _say_ordinal(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return spread(numerals.ordinal(found[1]), *found.span())
 
 
-def _say_decade(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
+def _say_decade(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
+    """ "the 30s" and "'30s" are years, "30s" alone is a time."""
     figures = found[1] or found[2]
     if len(figures) == 3 or figures in ("10", "00"):
         return None
+    if len(figures) == 2 and "'" not in found[0] and not _announces_decade(scene.earlier):
+        return None
     return spread(numerals.decade(figures), *found.span())
+
+
+def _announces_decade(earlier: Sequence[str]) -> bool:
+    """Whether the words before tell of years: "the", "late", or other decades that these joined."""
+    listed = False
+    for word in reversed(earlier):
+        if word in DECADE_WORDS or (len(word) > 4 and _OF_TENS.fullmatch(word)):
+            return True
+        if _OF_TENS.fullmatch(word):
+            listed = True
+            if "'" in word:
+                return True
+        elif word not in ("and", "or", "to", "through"):
+            return False
+    return listed and len(earlier) == Scene.MOST_EARLIER
 
 
 def _say_mixed(found: re.Match[str], _: Scene) -> Sequence[Part] | None:

@@ -23,7 +23,7 @@ def _worded(number: int, form: str) -> str:
 
 def digits(figures: str) -> str:
     """ "407" -> "four zero seven"."""
-    return " ".join(_NAMES[int(figure)] for figure in figures if figure.isdigit())
+    return " ".join(_NAMES[int(figure)] for figure in figures if figure.isdecimal())
 
 
 def cardinal(figures: str) -> str:

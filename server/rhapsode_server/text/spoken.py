@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rhapsode_server.core import BREAKS
 
@@ -37,10 +38,12 @@ class Part:
 class Scene:
     """What stands around: the words before, whether a line begins here, and what follows.
 
-    `earlier` are up to four words of the same sentence, as written but in lower case; `named` tells that
-    the last of them began with a capital, `shouted` that it was all capitals. `following` is the first
-    character of the text behind what the rule is shown, "" at the end or where a paragraph ends.
+    `earlier` are up to MOST_EARLIER words of the same sentence, as written but in lower case; `named`
+    tells that the last of them began with a capital, `shouted` that it was all capitals. `following` is the
+    first character of the text behind what the rule is shown, "" at the end or where a paragraph ends.
     """
+
+    MOST_EARLIER: ClassVar[int] = 4
 
     earlier: tuple[str, ...]
     named: bool

@@ -51,7 +51,7 @@ UNITS = {
     "nm": "nanometer", "mi": "mile", "yd": "yard", "yds": "yard", "ft": "foot", "in": "inch",
     "kg": "kilogram", "g": "gram", "mg": "milligram", "µg": "microgram", "mcg": "microgram", "lb": "pound",
     "lbs": "pound", "oz": "ounce", "l": "liter", "L": "liter", "ml": "milliliter", "mL": "milliliter",
-    "cl": "centiliter", "dl": "deciliter", "gal": "gallon", "qt": "quart", "pt": "pint",
+    "cl": "centiliter", "dl": "deciliter", "dL": "deciliter", "gal": "gallon", "qt": "quart", "pt": "pint",
     "tbsp": "tablespoon", "tsp": "teaspoon", "s": "second", "sec": "second", "secs": "second",
     "ms": "millisecond", "µs": "microsecond", "ns": "nanosecond", "min": "minute", "mins": "minute",
     "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year", "yrs": "year", "wk": "week", "wks": "week",
@@ -126,6 +126,8 @@ CODE_WORDS = _set(
 )
 """A number of four digits or more after one of these is read digit by digit."""
 CALL_WORDS = _set("call dial ring text phone calling dialing")
+DECADE_WORDS = _set("the late early mid my your his her our their its pre post upper lower low high")
+"""Two figures and an s after one of these are a decade and no seconds."""
 YEAR_WORDS = _set("in since by from until till year of during circa before after summer winter fall spring")
 NUMBERED_WORDS = _set(
     "chapter part act section volume book phase war type title article level class step stage grade appendix "

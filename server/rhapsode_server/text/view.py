@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rhapsode_server.text.source import Chunk, Source
-from rhapsode_server.text.tables import JOINERS, OPENERS, STOPPED
+from rhapsode_server.text.tables import JOINERS, OPENERS, PER, STOPPED, UNITS
 
 MOST = 6
 """Chunks in one view: "November 21st, 2026 at 3:45 pm" needs no more in one go."""
@@ -26,6 +26,10 @@ _STOPPED = re.compile(
 _STOPS = (".", '."', ".'", ".)", ".*", "._")
 _LONGEST_STOPPED = 24
 """Characters at the end of a chunk in which such an abbreviation is looked for."""
+_UNIT_WORDS = frozenset((*UNITS, *PER))
+_LONGEST_UNIT = 16
+"""Characters in a unit of two with their powers."""
+_POWER = re.compile(r"(?:[²³]|\^[23])\Z")
 _EDGES = " \x00.,;:!?()[]{}\"'*_`~<>"
 
 
@@ -86,7 +90,13 @@ def _looks_behind(chunk: Chunk) -> bool:
 
 def _joins(chunk: Chunk) -> bool:
     """Whether `chunk` may belong to a number, a date or a price before it."""
-    return bool(_OPENS.search(chunk.text)) or chunk.text.strip(_EDGES).lower() in JOINERS
+    word = chunk.text.strip(_EDGES)
+    return bool(_OPENS.search(chunk.text)) or word.lower() in JOINERS or _is_unit(word)
+
+
+def _is_unit(word: str) -> bool:
+    """Whether `word` is units with strokes and powers: m/s²."""
+    return len(word) <= _LONGEST_UNIT and all(_POWER.sub("", one) in _UNIT_WORDS for one in word.split("/"))
 
 
 def _joined(chunks: list[Chunk]) -> View:

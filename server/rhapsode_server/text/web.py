@@ -93,6 +93,7 @@ _HANDLE = re.compile(r"@(?P<name>[A-Za-z0-9_][\w.]{0,40})")
 _TAG = re.compile(r"#(?![A-Z]{1,4}-?\d)(?P<name>[A-Za-z_][\w]{0,60})")
 _TRAILING = ".,;:!?'\")*_"
 _SAID = {
+    "²": "squared", "³": "cubed",
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", "+": "plus", ":": "colon",
     "?": "question mark", "=": "equals", "&": "and", "#": "hash", "%": "percent", "~": "tilde",
 }  # fmt: skip
@@ -137,7 +138,7 @@ def spell_out(text: str, begin: int) -> list[Part]:
     parts: list[Part] = []
     for run in _RUN.finditer(text):
         at = begin + run.start()
-        if run[0].isalnum():
+        if run[0].isascii() and run[0].isalnum():
             parts += _run_parts(run[0], at)
         elif run[0] in _SAID:
             parts += [Part(word, at, at + 1) for word in _SAID[run[0]].split()]
