@@ -112,7 +112,6 @@ class Exporting:
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import MetricReader
         from opentelemetry.sdk.trace import TracerProvider, sampling
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         resource = _resource(version)
         self._exporters: list[Any] = []
@@ -129,7 +128,7 @@ class Exporting:
         requests = TracerProvider(resource=resource, shutdown_on_exit=False, span_limits=limits)
         steps = TracerProvider(sampling.ALWAYS_ON, resource, shutdown_on_exit=False, span_limits=limits)
         if what.traces:
-            processor = BatchSpanProcessor(self._otlp(what.traces, "trace_exporter", "OTLPSpanExporter"))
+            processor = _batching(self._otlp(what.traces, "trace_exporter", "OTLPSpanExporter"))
             requests.add_span_processor(processor)
             steps.add_span_processor(processor)
             self._closing.append(processor.shutdown)
@@ -202,6 +201,16 @@ def _resource(version: str) -> Any:
     if not named:
         attributes[SERVICE_NAME] = names.SERVICE
     return Resource.create(attributes)
+
+
+def _batching(exporter: Any) -> Any:
+    """Spans are sent in batches, as the OTEL_BSP_* variables say. Raises ConfigError."""
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    try:
+        return BatchSpanProcessor(exporter)
+    except ValueError as error:
+        raise ConfigError(f"The OTEL_BSP_ variables do not go together: {error}") from None
 
 
 def _span_limits() -> Any:

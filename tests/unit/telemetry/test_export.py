@@ -68,3 +68,10 @@ def test_a_protocol_whose_package_is_not_installed_says_which(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ConfigError, match="opentelemetry-exporter-otlp-proto-http"):
         Exporting(Wanted(traces="http/protobuf"), "0")
+
+
+def test_batches_that_do_not_fit_the_queue_are_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="OTEL_BSP_"):
+        Exporting(Wanted(traces="grpc"), "0")
