@@ -107,7 +107,7 @@ def test_only_the_family_that_is_asked_for_is_imported() -> None:
 def test_what_does_not_exist_is_said() -> None:
     with pytest.raises(ModelUnusable, match="There are: ion"):
         registry.load("x", family="nonesuch")
-    with pytest.raises(ConfigError, match="It has: step_seconds"):
+    with pytest.raises(ConfigError, match="It has: faults, step_seconds"):
         registry.load("toy", volume=11)
     with pytest.raises(ConfigError, match="voices"):
         registry.load("toy", voices=Path("somewhere"))
