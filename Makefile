@@ -27,6 +27,8 @@ env: $(READY) ## build the environment in .venv (the other targets do it when ne
 .PHONY: speak
 speak: $(READY) ## start the server, stream TEXT="..." through the real client, write speech.wav
 	@$(BIN)/python scripts/speak.py --model $(VOICE_MODEL) -- "$$TEXT"
+# As it was written: Make would otherwise take "$5" in a text for a variable, and run a "$(shell ...)".
+override TEXT := $(value TEXT)
 export TEXT
 
 .PHONY: test

@@ -29,6 +29,7 @@ TELLERS = (" rhapsode_server.main: ", " rhapsode_server.loading: ")
 """The loggers that tell of the start."""
 START_SECONDS = 600.0
 USAGE = 2
+INTERRUPTED = 130
 STOP_SECONDS = 20.0
 ABOUT_THE_SERVER = (1, 3)
 """Exit codes of the client whose cause may stand in the server's log."""
@@ -86,7 +87,7 @@ def running_server(model: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
         server.terminate()
         try:
             server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             server.kill()
             server.wait()
 
@@ -168,6 +169,9 @@ def main() -> int:
         if str(problem):
             console.print(str(problem), style="red", markup=False)
         return problem.code
+    except KeyboardInterrupt:  # the server has ended: running_server has seen to it
+        console.print("Interrupted.")
+        return INTERRUPTED
     return 0
 
 

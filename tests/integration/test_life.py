@@ -80,6 +80,7 @@ def test_a_port_in_use_is_told_with_the_way_out(taken: int, capfd: pytest.Captur
         (["--model", "nonesuch", "--port", "0"], "model.family"),
         (["--model", "/nowhere/ion", "--port", "0"], "/nowhere/ion"),
         (["--model", "toy", "--port", "0", "--set", "model.options.loud=1"], "no option 'loud'"),
+        (["--model", "toy", "--port", "0", "--device", "cuda:99"], "model.device"),
         (["--model", "toy", "--port", "0", "--host", "host.invalid"], "no host"),
     ],
 )

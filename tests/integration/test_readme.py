@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import wave
@@ -145,6 +146,29 @@ def test_make_speak_goes_from_a_sentence_to_a_file(tool: Callable[[str], str]) -
     assert_is_speech(out, 1.0)
 
 
+TRICKY = """It's $5 or $(shell touch made), $$ "quoted" `touch made` #1 ${HOME} \\ 100 %."""
+
+
+@pytest.mark.parametrize("where", ["argument", "environment", "neither"])
+def test_make_gives_the_text_as_it_was_written(
+    tool: Callable[[str], str], tmp_path: Path, where: str
+) -> None:
+    """Our own Makefile, with one more target that tells what a recipe of it is given."""
+    more = tmp_path / "told.mk"
+    more.write_text('told: ; @printf %s "$$TEXT"\n')
+    command = (tool("make"), "--no-print-directory", "-f", str(ROOT / "Makefile"), "-f", str(more), "told")
+    given = (f"TEXT={TRICKY}",) if where == "argument" else ()
+    environment = {"TEXT": TRICKY} if where == "environment" else {}
+    ran = run(*command, *given, cwd=tmp_path, **environment)
+    assert ran.returncode == 0, ran.stderr
+    if where == "neither":
+        assert ran.stdout.startswith("Hello! I am the voice")
+    else:
+        assert ran.stdout == TRICKY
+    assert not (tmp_path / "made").exists()
+    assert run(*command, "TEXT=", cwd=tmp_path).stdout == ""
+
+
 def test_speak_without_a_text_says_only_what_to_do(server: str, tmp_path: Path) -> None:
     ran = run(sys.executable, str(ROOT / "scripts" / "speak.py"), "--", " ", cwd=tmp_path)
     assert ran.returncode == 2
@@ -153,6 +177,20 @@ def test_speak_without_a_text_says_only_what_to_do(server: str, tmp_path: Path) 
     with pytest.raises(speak.SpeakFailed) as refused:
         speak.say(int(server.rpartition(":")[2]), "!!!", tmp_path / "a.wav")
     assert (str(refused.value), refused.value.code) == ("", 2)
+
+
+def test_speak_that_is_interrupted_ends_its_server_and_says_so(tmp_path: Path) -> None:
+    """Ctrl-C while the server starts."""
+    command = [sys.executable, str(ROOT / "scripts" / "speak.py"), "--model", "toy"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as speaking:
+        assert speaking.stderr is not None
+        assert speaking.stderr.readline().startswith("Starting the server")
+        [server] = Path(f"/proc/{speaking.pid}/task/{speaking.pid}/children").read_text().split()
+        speaking.send_signal(signal.SIGINT)
+        said = speaking.stderr.read()
+    assert (speaking.returncode, said.split()[-1]) == (130, "Interrupted."), said
+    assert "Traceback" not in said
+    assert not Path("/proc", server).exists()
 
 
 def test_speak_says_why_a_server_does_not_start(tmp_path: Path) -> None:

@@ -46,10 +46,26 @@ def _check_options(family: str, chosen: set[str], there_are: set[str]) -> None:
 
 
 def device_for(wanted: str) -> str:
-    """The device that "auto" means here; any other name as it is."""
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device that "auto" means here; any other name as it is. Raises ConfigError for one not here."""
+    there_are = devices()
+    if wanted == "auto":
+        return "cuda" if "cuda" in there_are else "cpu"
+    if wanted not in there_are:
+        raise ConfigError(
+            f"model.device cannot be {wanted!r}: torch finds no such device here. There are:"
+            f" {', '.join(there_are)}. Use one of them, or see to its driver and to a torch built for it."
+        )
+    return wanted
+
+
+def devices() -> tuple[str, ...]:
+    """Every device that torch can compute on here, by each name that it goes by."""
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return tuple(found)
 
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from rhapsode_server.errors import ConfigError, ModelUnusable
 from rhapsode_server.models import registry
 
@@ -120,9 +121,24 @@ def test_options_reach_the_family_and_nothing_is_left_out() -> None:
     assert registry.load("elsewhere/toy").details["source"] == "elsewhere/toy"
 
 
-def test_a_device_is_taken_as_it_is_named() -> None:
-    assert registry.device_for("cuda:1") == "cuda:1"
+def test_a_device_is_taken_as_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert registry.device_for("cpu") == "cpu"
     assert registry.device_for("auto") in ("cpu", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [registry.device_for(name) for name in ("auto", "cuda", "cuda:1")] == ["cuda", "cuda", "cuda:1"]
+    with pytest.raises(ConfigError, match=r"'cuda:2'.* There are: cpu, cuda, cuda:0, cuda:1"):
+        registry.device_for("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps"])
+def test_a_device_that_is_not_there_is_named_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=rf"^model\.device cannot be '{device}'.* There are: cpu\. "):
+        registry.device_for(device)
 
 
 @pytest.mark.parametrize(
