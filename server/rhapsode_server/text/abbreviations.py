@@ -37,6 +37,7 @@ _SHORT_WORDS = {
     "dr": "Doctor", "st": "Saint",
 }  # fmt: skip
 _ROMAN = re.compile(r"(M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?!\w)(?!\.\w)")
+_NUMERAL = re.compile(r"[IVXLCDM]+")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
@@ -50,6 +51,8 @@ def _say_dotted(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
         return spread("Street" if street else "Saint", *found.span(), after=stop if street else "")
     if name in TITLES and capital and next_word(found):
         return spread(TITLES[name], *found.span())
+    if name in NUMBERED_WORDS and _NUMERAL.fullmatch(next_word(found)):
+        stop = ""
     if CAN_END.get(name) or (name in ABBREVIATIONS and not (name in ALSO_WORDS and stop)):
         return spread(CAN_END.get(name) or ABBREVIATIONS[name], *found.span(), after=stop)
     if name in MONTHS and name != "may" and capital:
@@ -101,7 +104,7 @@ def _say_roman(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
     if not found[1]:
         return None
     figures = str(roman(found[1]))
-    if scene.before in NUMBERED_WORDS:
+    if scene.before in NUMBERED_WORDS and found[1] not in ("C", "D", "L", "M"):
         return spread(numerals.cardinal(figures), *found.span(1))
     if scene.before in REGNAL_NAMES and (len(found[1]) > 1 or found[1] in "VX"):
         return spread(f"the {numerals.ordinal(figures)}", *found.span(1))

@@ -17,7 +17,10 @@ from rhapsode_server.errors import TextRefused
 SILENT = "\x00"
 """Stands for a character without a sound (emoji, a script we cannot read): it only parts words."""
 
-SIGNS = "£€¥₹₩₽¢°±×÷√≈≠≤≥∞½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚²³µΩπ§№…–—•"
+GREEK = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩαβγδεζηθικλνξοπρσςτυφχψω"
+"""Spoken by name where one stands alone; a word of them is another script."""
+
+SIGNS = "£€¥₹₩₽₿¢°±×÷√≈≠≤≥∞½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚²³µ§№…–—•" + GREEK
 """Kept as they are: each has a reading somewhere in the rules."""
 
 _ALIKE = {

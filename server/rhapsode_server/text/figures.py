@@ -12,8 +12,8 @@ from rhapsode_server.text.spoken import Part, Scene, spread
 from rhapsode_server.text.tables import CODE_WORDS, STARTERS
 
 WHOLE = r"(?:\d{1,3}(?:,\d{3}){1,6}(?!\d|,\d)|\d{1,40})"
-AMOUNT = rf"(?:{WHOLE}(?:\.\d{{1,20}})?|\.\d{{1,20}})"
-"""1,234  1234  3.14  .5"""
+AMOUNT = rf"(?:\d{{1,3}}(?:\.\d{{3}}){{1,6}},\d{{2}}(?![\d.,]\d|\d)|{WHOLE}(?:\.\d{{1,20}})?|\.\d{{1,20}})"
+"""1.234,50  1,234  1234  3.14  .5"""
 TO = r"\s?[-–]\s?"
 """What stands between the two ends of a range."""
 ALONE = r"(?<![\w.)])"

@@ -13,13 +13,13 @@ from rhapsode_server.text import numerals
 from rhapsode_server.text.figures import ALONE, AMOUNT, TO, number
 from rhapsode_server.text.measures import several
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
-from rhapsode_server.text.tables import CURRENCIES, CURRENCY_CODES, CURRENCY_PREFIXES, MAGNITUDES
+from rhapsode_server.text.tables import CURRENCIES, CURRENCY_CODES, CURRENCY_PREFIXES, MAGNITUDES, REAL
 
 _SIGN = "[" + "".join(CURRENCIES) + "]"
 _LONG = "hundred|thousand|million|billion|trillion|bn|mn|mil"
 _MAGNITUDE = rf"(?:\s?(?P<magnitude>{_LONG})(?!\w)|(?P<short>[kKmMbBtT]|MM|tn)(?!\w))?"
 _CODES = "|".join(code.upper() for code in CURRENCY_CODES)
-_PREFIX = r"(?:US|U\.S\.|CA|C|AU|A|NZ|HK|S)?"
+_PREFIX = r"(?:US|U\.S\.|CA|C|AU|A|NZ|HK|S|R)?"
 _BEFORE = re.compile(
     rf"{ALONE}(?P<minus>-)?(?P<prefix>{_PREFIX})(?P<sign>{_SIGN})\s?(?P<first>{AMOUNT})"
     rf"(?:{TO}{_SIGN}?(?P<amount>{AMOUNT}))?{_MAGNITUDE}(?![\w])"
@@ -40,6 +40,8 @@ def _names(found: re.Match[str]) -> tuple[str, str, str, str]:
     kind = CURRENCY_CODES[code.lower()] if code else groups["sign"]
     if kind[-1] not in CURRENCIES:
         return kind, several(kind), "", ""
+    if kind == "$" and prefix == "r":
+        return REAL
     one, many, cent, cents = CURRENCIES[kind[-1]]
     adjective = CURRENCY_PREFIXES.get(prefix, "") or kind[:-1].strip()
     lead = f"{adjective} " if adjective and not (code and prefix == "us") else ""
@@ -57,10 +59,11 @@ def _sign_span(found: re.Match[str]) -> tuple[int, int]:
 def _coins(found: re.Match[str], amount: str, begin: int) -> list[Part] | None:
     """ "3.50" -> three dollars and fifty cents; None where the amount is not in whole hundredths."""
     one, many, cent, cents = _names(found)
-    whole, _, part = amount.partition(".")
+    whole, _, part = numerals.plain(amount).partition(".")
+    whole_end = begin + len(amount) - len(part) - 1 if part else begin + len(amount)
     if len(part) != 2 or not cent:
         return None
-    span, at = (begin, begin + len(whole)), begin + len(whole) + 1
+    span, at = (begin, whole_end), whole_end + 1
     name = spread(many if numerals.plural(whole or "0") else one, *_sign_span(found))
     large = [*spread(numerals.cardinal(whole or "0"), *span), *name]
     if part == "00":
@@ -97,7 +100,7 @@ def _say_cents(found: re.Match[str], _: Scene) -> Sequence[Part]:
 
 
 RULES = {
-    "-UCANHS" + "".join(CURRENCIES): (Rule(_BEFORE, _say),),
+    "-UCANHSR" + "".join(CURRENCIES): (Rule(_BEFORE, _say),),
     "".join(sorted({code[0].upper() for code in CURRENCY_CODES})): (Rule(_CODE_BEFORE, _say),),
     FIGURES + ".": (Rule(_CENTS, _say_cents), Rule(_AFTER, _say)),
 }

@@ -23,10 +23,10 @@ from rhapsode_server.text.tables import (
     YEAR_WORDS,
 )
 
-_SIGNED = re.compile(rf"{ALONE}(?P<sign>[-+±~≈<>≤≥])\s?(?=\.?\d|[$£€¥₹₩₽])")
+_SIGNED = re.compile(rf"{ALONE}(?P<sign><=|>=|[-+±~≈<>≤≥])\s?(?=\.?\d|[$£€¥₹₩₽₿])")
 _SIGNS = {
     "-": "minus", "+": "plus", "±": "plus or minus", "~": "about", "≈": "about", "<": "less than",
-    ">": "more than", "≤": "at most", "≥": "at least",
+    ">": "more than", "≤": "at most", "≥": "at least", "<=": "at most", ">=": "at least",
 }  # fmt: skip
 _VERSION = re.compile(
     r"(?P<v>[vV]\.?)?(?P<rest>\d{1,5}(?:\.\d{1,5}){2,6})(?![\w])|(?P<w>[vV])(?P<one>\d{1,5}(?:\.\d{1,5})?)(?![\w])"
@@ -45,6 +45,7 @@ _RANGE = re.compile(rf"({AMOUNT}){TO}({AMOUNT}){END}(?![-–]\d)")
 _TIMES = re.compile(rf"({AMOUNT})\s?[x×*]\s?({AMOUNT})(?=[\W_]|x|\Z)|({AMOUNT})x{END}")
 _NUMBERED = re.compile(rf"(?:#|№\s?|Nos?\.\s?)(?=(\d))(\d{{1,40}}){END}")
 _CODE_SIGN = re.compile(r"#(?=[A-Z]{1,4}-?\d)")
+_SCIENTIFIC = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)[eE]([-+]?)(\d{1,3})(?![\w-])")
 _SHORTENED = re.compile(rf"({AMOUNT})(k|K|M|B|mn|bn|Bn|T){END}")
 LONGEST_PLAIN = 8
 """Figures. A number so long without commas is a code and not a count."""
@@ -190,6 +191,16 @@ def _say_shortened(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
     return [*number(found[1], found.start(1)), Part(MAGNITUDES[found[2].lower()], *found.span(2))]
 
 
+def _say_scientific(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
+    """ "1e6" is one times ten to the six, but a door or a code where the words before say so."""
+    if scene.before in PLACE_WORDS or names_code(scene):
+        return None
+    minus = "minus " if found[2] == "-" else ""
+    power = spread(minus + numerals.cardinal(found[3]), found.start(2), found.end())
+    times = spread("times ten to the", found.end(1), found.end(1) + 1)
+    return [*number(found[1], found.start()), *times, *power]
+
+
 def _is_year(figures: str, scene: Scene, *, certain: bool = False) -> bool:
     """Whether four figures are a year: from 1900 to 2099, earlier where the words before say so."""
     if len(figures) != 4 or not figures.isdigit():
@@ -217,6 +228,7 @@ def _say_plain(found: re.Match[str], scene: Scene) -> Sequence[Part]:
 
 
 _DIGIT_RULES = (
+    Rule(_SCIENTIFIC, _say_scientific),
     Rule(_ORDINAL, _say_ordinal),
     Rule(_VERSION, _say_version),
     Rule(_MIXED, _say_mixed),

@@ -12,6 +12,7 @@ from num2words import num2words
 
 LONGEST_CARDINAL = 15
 """Digits; a longer number is read digit by digit."""
+_COMMA_LAST = re.compile(r"\d{1,3}(?:\.\d{3}){1,6},\d{2}")
 _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -19,6 +20,13 @@ _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def _worded(number: int, form: str) -> str:
     words: str = num2words(number, to=form, lang="en")
     return words.replace(",", "").replace("-", " ")
+
+
+def plain(figures: str) -> str:
+    """Without the marks of groups, and with a point: "1,234.5" -> "1234.5", "1.234,50" -> "1234.50"."""
+    if _COMMA_LAST.fullmatch(figures):
+        return figures.replace(".", "").replace(",", ".")
+    return figures.replace(",", "")
 
 
 def digits(figures: str) -> str:
@@ -36,7 +44,7 @@ def cardinal(figures: str) -> str:
 
 def decimal(figures: str) -> str:
     """ "3.14" -> "three point one four"; without a point a cardinal."""
-    whole, point, rest = figures.partition(".")
+    whole, point, rest = plain(figures).partition(".")
     words = cardinal(whole) if whole else ("zero" if point else "")
     return f"{words} point {digits(rest)}" if rest else words
 

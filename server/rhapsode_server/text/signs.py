@@ -7,20 +7,33 @@ that belong to a number (numbers.py).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
+from rhapsode_server.text.characters import GREEK
 from rhapsode_server.text.source import TARGET
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 
 _SPOKEN = {
     "&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "£": "pounds",
-    "€": "euros", "¥": "yen", "₹": "rupees", "¢": "cents", "±": "plus or minus", "×": "times",
+    "€": "euros", "¥": "yen", "₹": "rupees", "₿": "bitcoin", "¢": "cents", "±": "plus or minus", "×": "times",
     "÷": "divided by", "√": "square root of", "≈": "about", "≠": "not equal to", "≤": "at most",
-    "≥": "at least", "∞": "infinity", "π": "pi", "²": "squared", "³": "cubed", "µ": "micro", "Ω": "ohms",
+    "≥": "at least", "∞": "infinity", "²": "squared", "³": "cubed", "µ": "micro", "Ω": "ohms",
     "§": "section", "№": "number", "<": "less than", ">": "more than",
 }  # fmt: skip
-_ALONE = re.compile(r"[&=@%×÷√≈≠≤≥∞±§№£€¥₹¢°µΩπ]|(?<![\w])\+(?![\w+])|(?<=\w)\+{1,2}(?!\w)|(?<=\d)\+(?=\d)")
-_COMPARED = re.compile(r"(?<!\S)[<>](?!\S)|(?<=\w)[<>](?=\d)")
+_ALONE = re.compile(
+    r"[&=@%×÷√≈≠≤≥∞±§№£€¥₹₿¢°]|µ(?=[A-Za-z])|(?<=\d)Ω|(?<![\w])\+(?![\w+])|(?<=\w)\+{1,2}(?!\w)|(?<=\d)\+(?=\d)"
+)
+_COMPARISON = r"(?:!==?|={2,3}|<=|>=|[<>≤≥≠])"
+_COMPARED = re.compile(
+    rf"(?<!\S)(?P<apart>{_COMPARISON})(?!\S)|(?<=[\w)\]])(?P<touching>{_COMPARISON})(?=[\w(.$€£-])"
+)
+_RELATIONS = {
+    "<": "is less than", ">": "is greater than", "<=": "is less than or equal to",
+    ">=": "is greater than or equal to", "!=": "is not equal to", "=": "equals",
+}  # fmt: skip
+_LIKE = str.maketrans({"≤": "<=", "≥": ">=", "≠": "!="})
+_BARE = {"<": "less than", ">": "more than", "<=": "at most", ">=": "at least", "!=": "not equal to"}
 _UNTIL = re.compile(r"(?:(?<=[ap]m)|(?<=[AP]M)|(?<=[ap]\.m\.))\s?[-–]\s?(?=\d)")
 _SHARP = re.compile(r"(?<=[A-G])#(?!\w)")
 _DOT = re.compile(r"(?<!\S)\.(?=[A-Za-z]{2})")
@@ -29,10 +42,11 @@ _RAISED = re.compile(r"(?<=[\w)])\^(?=[\w(-])")
 _TIMES = re.compile(r"(?<=\d)\*(?=\d)")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,120}/?>|<!--[^\n]{0,120}-->")
 _ENTITY = re.compile(r"&(amp|lt|gt|nbsp|quot|apos|#39);")
-_SMILEY = re.compile(r":[a-z][a-z0-9_+-]{1,30}:(?!\w)|[:;]'?-?[()DPp](?![\w])|<3(?!\w)")
+_SMILEY = re.compile(r":[a-z][a-z0-9_+-]{1,30}:(?!\w)|[:;]'?-?[()DPp](?![\w])|(?<!\w)<3(?!\w)")
 _PLURAL = re.compile(r"\((?:s|es)\)")
 _TARGET = re.compile(TARGET.pattern)
 _URL_LIKE = re.compile(r"\]\((?:[a-z]{2,8}:|[/#.<]|www|[\w-]{1,60}\.\w|\))", re.IGNORECASE)
+_GREEK = re.compile(f"[{GREEK}µ]{{1,500}}")
 _DOUBLE = re.compile(r"&&|\|\|")
 _FOOTNOTE = re.compile(r"\[\^?\d{1,3}\](?!\()")
 _ESCAPED = re.compile(r"\\[\\`*_{}\[\]()#+.!|<>~-]")
@@ -40,6 +54,23 @@ _ESCAPED = re.compile(r"\\[\\`*_{}\[\]()#+.!|<>~-]")
 
 def _say(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return spread(" ".join(_SPOKEN[sign] for sign in found[0]), *found.span())
+
+
+def _say_compared(found: re.Match[str], scene: Scene) -> Sequence[Part]:
+    """ "a < b" is a statement; behind a longer word ("scores >= 50") the sign belongs to what follows."""
+    sign = found[0].translate(_LIKE)
+    sign = "=" if sign.startswith("==") else sign.replace("==", "=")
+    before = scene.before
+    states = bool(found["touching"]) or len(before) == 1 or any(map(str.isdigit, before))
+    words = _RELATIONS[sign] if states else _BARE.get(sign, _RELATIONS[sign])
+    return spread(words, *found.span())
+
+
+def _say_greek(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    if len(found[0]) > 1:
+        return ()
+    name = unicodedata.name("μ" if found[0] == "µ" else found[0]).rsplit(" ", 1)[-1].lower()
+    return spread({"lamda": "lambda"}.get(name, name), *found.span())
 
 
 def _silent(_found: re.Match[str], _: Scene) -> Sequence[Part]:
@@ -94,9 +125,10 @@ WRAPPINGS = {
 }
 """Tried first: what is inside them is read as if they were not there."""
 RULES = {
-    "<>": (Rule(_COMPARED, _say),),
+    "<>!=≤≥≠": (Rule(_COMPARED, _say_compared),),
     "^": (Rule(_RAISED, _say_raised),),
     "*": (Rule(_TIMES, _say_times),),
     "²³": (Rule(_POWER, _say),),
-    "&=@%×÷√≈≠≤≥∞±§№£€¥₹¢°µΩπ+": (Rule(_ALONE, _say),),
+    "&=@%×÷√≈≠≤≥∞±§№£€¥₹₿¢°µΩ+": (Rule(_ALONE, _say),),
+    GREEK + "µ": (Rule(_GREEK, _say_greek),),
 }

@@ -28,12 +28,15 @@ CURRENCIES = {
     "₹": ("rupee", "rupees", "paisa", "paise"),
     "₩": ("won", "won", "", ""),
     "₽": ("ruble", "rubles", "kopeck", "kopecks"),
+    "₿": ("bitcoin", "bitcoins", "", ""),
 }
 """Sign -> one, several, and the same for the hundredth part (empty where it has none)."""
 CURRENCY_PREFIXES = {
     "us": "US", "u.s.": "US", "c": "Canadian", "ca": "Canadian", "a": "Australian", "au": "Australian",
     "nz": "New Zealand", "hk": "Hong Kong", "s": "Singapore",
 }  # fmt: skip
+REAL = ("real", "reais", "centavo", "centavos")
+"""R$, whose sign is that of the dollar."""
 CURRENCY_CODES = {
     "usd": "$", "eur": "€", "gbp": "£", "jpy": "¥", "inr": "₹", "krw": "₩", "rub": "₽",
     "cad": "Canadian $", "aud": "Australian $", "nzd": "New Zealand $", "hkd": "Hong Kong $",
@@ -130,6 +133,7 @@ DECADE_WORDS = _set("the late early mid my your his her our their its pre post u
 """Two figures and an s after one of these are a decade and no seconds."""
 YEAR_WORDS = _set("in since by from until till year of during circa before after summer winter fall spring")
 NUMBERED_WORDS = _set(
+    "vol ch fig "
     "chapter part act section volume book phase war type title article level class step stage grade appendix "
     "bowl episode season round group figure table unit mark paragraph scene"
 )

@@ -18,7 +18,7 @@ from rhapsode_server.text.tables import JOINERS, OPENERS, PER, STOPPED, UNITS
 
 MOST = 6
 """Chunks in one view: "November 21st, 2026 at 3:45 pm" needs no more in one go."""
-_OPENS = re.compile(r"[\d$£€¥₹₩₽¢]")
+_OPENS = re.compile(r"[\d$£€¥₹₩₽₿¢]")
 _STOPPED = re.compile(
     rf"(?:^|[^A-Za-z])(?:[A-Za-z]|{'|'.join(map(re.escape, STOPPED))})\.[\"')*_]*\Z", re.IGNORECASE
 )

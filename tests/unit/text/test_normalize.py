@@ -8,6 +8,9 @@ from rhapsode_server.text.desk import TextDesk
 DESK = TextDesk(reads="letters", longest=240)
 
 ABBREVIATIONS = {
+    "See Vol. II": "See volume two",
+    "Ch. IV and Vol. I of it": "chapter four and volume one of it",
+    "Section C": "Section C",
     "Dr. Smith": "Doctor Smith",
     "Mr. and Mrs. Jones": "Mister and Missus Jones",
     "Dr Smith": "Doctor Smith",
