@@ -17,7 +17,8 @@ Hello the apple a I Dr. Mr. St. e.g. etc. U.S. p.m. 5 3.14 1,234 $3.50 €5 mill
 ann@example.com #tag @me **bold** `x` [text](http://x.y {tomato|T {pause 500ms} { } ]( x - — – ... …
 ?! . , ; : ( ) " ' ’ & + = / and but café cafe\u0301 漢字 🎉 \u200f # ``` --- No. Chapter IV Henry VIII
 don't well-known don t s 1990s '80s in of to -5 +1 555 4111 5'10" 10 20 am Jan. May he The It W.
-Ph.D. 10k 30s 1h 30m m/s² the 1.200,50 != α <= Vol. 1e6 | -- <b> &amp; C++ .NET /usr/bin a_b x² 16:9 1-2-3 0042 911 call
+Ph.D. 10k 30s 1h 30m m/s² the 1.200,50 != α <= Vol. 1e6 | -- <b>
+&amp; C++ .NET /usr/bin a_b x² 16:9 1-2-3 0042 911 call
 """
 BITS = st.sampled_from(
     [
