@@ -129,8 +129,9 @@ class _Growths:
     def take(self) -> Iterator[Growth]:
         """Every piece that has ended, then the one that grows, where it has grown."""
         grown = False
-        for word in self.stages.words():
-            if self._open.ends_before(word):
+        for number, together in self._groups():
+            word = together[0]
+            if self._open.ends_before(together if number == 0 else [word]):
                 yield Growth(self.stages.piece(self._open.end()), complete=True)
             grown = not self._open.add(word)
             if not grown:
@@ -139,6 +140,20 @@ class _Growths:
             yield Growth(self.stages.piece(self._open.end(), last=True), complete=True)
         elif grown:
             yield Growth(self.stages.so_far(self._open.words), complete=False)
+
+    def _groups(self) -> Iterator[tuple[int, list[Spoken]]]:
+        """Every word with those behind it that are glued to it, such as a number's, and its place there.
+
+        The reader gives all words of a number at once, so none of a group is still to come.
+        """
+        words = list(self.stages.words())
+        place = 0
+        for index, word in enumerate(words):
+            place = place + 1 if word.glued else 0
+            end = index + 1
+            while end < len(words) and words[end].glued:
+                end += 1
+            yield place, words[index:end]
 
 
 class TextDesk:

@@ -148,12 +148,13 @@ class Growing:
         self._length = 0
         self._first = True
 
-    def ends_before(self, word: Spoken) -> bool:
-        """Whether `word` begins a new piece."""
+    def ends_before(self, together: list[Spoken]) -> bool:
+        """Whether these words, which should stay together, begin a new piece."""
         if not self.words:
             return False
-        if self._length + _size(word) > self._longest:
+        if self._length + sum(map(_size, together)) > self._longest:
             return True
+        word = together[0]
         if word.glued:
             return False
         last = self.words[-1]
