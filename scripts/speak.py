@@ -104,7 +104,7 @@ def is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
 def wait_ready(server: subprocess.Popen[bytes], port: int) -> float:
     """Seconds until the server said SERVING; SpeakFailed where it ended or took too long."""
     began, progress = time.monotonic(), Progress()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.enable_http_proxy", 0)]) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while not is_serving(stub):
             if server.poll() is not None:

@@ -70,7 +70,7 @@ class ModelSettings(_Section):
 class EngineSettings(_Section):
     """How many utterances at once, and how far ahead of their listeners."""
 
-    slots: int | None = Field(default=None, ge=1)
+    slots: int | None = Field(default=None, ge=1, le=4096)
     """Utterances decoded together; unset: what the model thinks sensible."""
     max_waiting: int = Field(default=64, ge=0)
     """Utterances that may wait for a slot; the next one is answered RESOURCE_EXHAUSTED."""

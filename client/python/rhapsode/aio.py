@@ -44,7 +44,7 @@ class AsyncClient(AsyncVoices):
     @cached_property
     def _channel(self) -> Any:
         """Opened by the first call, because a channel belongs to the loop that it was opened in."""
-        settings = channel.options()
+        settings = channel.options(self.target)
         if self._secrets is None:
             return grpc.aio.insecure_channel(self.target, options=settings)
         return grpc.aio.secure_channel(self.target, self._secrets, options=settings)

@@ -9,6 +9,7 @@ import json
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,21 @@ class Tls:
     key: Path | str | None = None
 
 
-def options() -> list[tuple[str, Any]]:
-    """Settings of every channel."""
+def is_here(target: str) -> bool:
+    """Whether a target is this very machine: no proxy leads there, whatever the environment says."""
+    host = target.rpartition(":")[0].strip("[]") if ":" in target else target
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def options(target: str) -> list[tuple[str, Any]]:
+    """Settings of a channel to `target`."""
     return [
+        *([("grpc.enable_http_proxy", 0)] if is_here(target) else []),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
         ("grpc.primary_user_agent", f"rhapsode-python/{client_version()}"),
@@ -76,8 +89,8 @@ def options() -> list[tuple[str, Any]]:
 def blocking(target: str, secrets: Any | None) -> Any:
     """A channel for ordinary, blocking calls; `secrets` as `credentials` gives them."""
     if secrets is None:
-        return grpc.insecure_channel(target, options=options())
-    return grpc.secure_channel(target, secrets, options=options())
+        return grpc.insecure_channel(target, options=options(target))
+    return grpc.secure_channel(target, secrets, options=options(target))
 
 
 def client_version() -> str:

@@ -106,7 +106,6 @@ def bind(
 _REASONS = {
     errno.EADDRINUSE: "is in use by another program",
     errno.EACCES: "may not be used by this user",
-    errno.EADDRNOTAVAIL: "is not an address of this machine",
 }
 
 
@@ -124,6 +123,10 @@ def _try(host: str, port: int, setting: str) -> None:
             f"There is no host {host!r}. Set server.host to an address of this machine."
         ) from None
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise PortUnavailable(
+                f"{host} is not an address of this machine. Set server.host to one that is."
+            ) from None
         reason = _REASONS.get(error.errno or 0, f"cannot be listened on ({error.strerror})")
         raise PortUnavailable(_sentence(host, port, setting, reason)) from None
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 import rhapsode
-from rhapsode import Tls
+from rhapsode import Tls, channel
 from rhapsode.speech import SpeechOptions, Stage, StageTime
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
@@ -464,3 +464,28 @@ def test_the_callers_trace_goes_with_the_call(fake: Fake, target: str, asynchron
         hear(target, asynchronous)
     assert "traceparent" not in fake.metadata[0]
     assert fake.metadata[1]["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
+
+
+def test_no_proxy_stands_between_a_client_and_its_own_machine(
+    target: str, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    _, chunks = hear(target, asynchronous)
+    assert chunks
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("localhost:1", True),
+        ("LOCALHOST", True),
+        ("127.0.0.5:50051", True),
+        ("[::1]:50051", True),
+        ("10.0.0.1:50051", False),
+        ("tts.example:443", False),
+        ("dns:///tts.example", False),
+    ],
+)
+def test_which_targets_are_this_machine(address: str, here: bool) -> None:
+    assert channel.is_here(address) is here
