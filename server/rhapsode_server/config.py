@@ -105,7 +105,7 @@ def from_command_line(argv: list[str]) -> Settings:
     for pair in given["set"]:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f"--set needs NAME=VALUE, not {pair!r}.")
+            raise ConfigError(f"--set needs NAME=VALUE, such as engine.slots=64, not {pair!r}.")
         flags[name] = value
     return load(given["config"], flags)
 

@@ -58,7 +58,7 @@ def first_key(text: str) -> str:
         tenant, colon, key = line.strip().partition(":")
         if colon and key.strip() and not tenant.startswith("#"):
             return key.strip()
-    raise Usage("The file of API keys has no line tenant:key.")
+    raise Usage("The file of API keys has no line tenant:key. Add one for the probe, such as probe:SECRET.")
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -64,7 +64,7 @@ def read_text(words: list[str], file: str) -> str:
 
 def _speakable(text: str) -> str:
     if not text.strip():
-        raise Usage("The text is empty.")
+        raise Usage("The text is empty. Give some words, as an argument, by --file or by standard input.")
     return text.strip()
 
 

@@ -119,8 +119,18 @@ def _why_not(folder: Path) -> str:
         return "" if "/" in str(folder) else ": there is no folder of that name, and a hub id is OWNER/NAME"
     if not (folder / "config.json").is_file():
         return ": it has no config.json; copy the whole checkpoint, not only its weights"
+    if not _readable(folder / "config.json"):
+        return ": its config.json is not JSON, perhaps half of a download; copy it again"
     said = _declared(folder)
     return f": its config.json is of a {said!r}" if said else ": its config.json names no model_type"
+
+
+def _readable(config: Path) -> bool:
+    try:
+        json.loads(config.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _declared(folder: Path) -> str:

@@ -73,6 +73,7 @@ def test_a_folder_that_is_empty_or_a_file(tmp_path: Path, family: str) -> None:
     [
         (None, r"it has no config\.json; copy the whole checkpoint, not only its weights"),
         ("{}", r"its config\.json names no model_type"),
+        ('{"model_type": "qw', r"its config\.json is not JSON, perhaps half of a download"),
         ('{"model_type": "bert"}', r"its config\.json is of a 'bert'"),
     ],
 )
