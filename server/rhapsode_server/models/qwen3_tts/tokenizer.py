@@ -87,5 +87,10 @@ def _byte_level_bpe(path: Path, split: SplitPattern) -> Tokenizer:
 
 def _control_tokens(path: Path) -> list[AddedToken]:
     added = Fields(read_json(path), str(path)).mapping("added_tokens_decoder")
-    ordered = sorted((int(number), Fields(entry, str(path))) for number, entry in added.items())
-    return [AddedToken(entry.text("content"), normalized=False, special=True) for _, entry in ordered]
+    if not all(number.isdecimal() and isinstance(entry, dict) for number, entry in added.items()):
+        raise ModelUnusable(
+            f"{path} has an 'added_tokens_decoder' that is unusable: token ids with an object each are "
+            "expected. Use an unmodified checkpoint."
+        )
+    contents = [Fields(added[number], str(path)).text("content") for number in sorted(added, key=int)]
+    return [AddedToken(content, normalized=False, special=True) for content in contents]

@@ -53,10 +53,17 @@ def _why_unread(path: Path) -> str:
         pickle = next((f" Its weights are there only as a pickle ({p.name})." for p in _pickles(path)), "")
         return f"{path} is missing.{pickle} Copy the whole checkpoint, with its safetensors."
     with path.open("rb") as file:
-        head = file.read(2)
-    if head == b"PK" or head[:1] == b"\x80":
+        head = file.read(9)
+    if _is_pickle(head):
         return f"{path} is a pickle, which could run code when loaded. Take the checkpoint with safetensors."
     return f"{path} cannot be read as safetensors. Download it again."
+
+
+def _is_pickle(head: bytes) -> bool:
+    """A zip archive or a bare pickle; safetensors begin with a length, any byte, and then a {."""
+    return head[:2] == b"PK" or (
+        head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5") and head[8:9] != b"{"
+    )
 
 
 def _pickles(path: Path) -> list[Path]:
@@ -113,7 +120,8 @@ class Tensors:
 def fill(module: nn.Module, tensors: Store, sources: Mapping[str, Source]) -> None:
     """Give every parameter of `module` its tensor: `sources` maps parameter names to where they come from.
 
-    Raises errors.ModelUnusable for a tensor that is missing or has another shape than the config implies.
+    Raises errors.ModelUnusable for a tensor that is missing, has another shape than the config implies, or
+    holds whole numbers.
     """
     state = {}
     for name, parameter in module.state_dict().items():
@@ -123,6 +131,11 @@ def fill(module: nn.Module, tensors: Store, sources: Mapping[str, Source]) -> No
             raise ModelUnusable(
                 f"{tensors.path}: {source if isinstance(source, str) else name} has the shape "
                 f"{list(tensor.shape)}, but config.json implies {list(parameter.shape)}."
+            )
+        if parameter.is_floating_point() and not tensor.is_floating_point():
+            raise ModelUnusable(
+                f"{tensors.path}: {source if isinstance(source, str) else name} holds {tensor.dtype}, but "
+                "weights are floating point. Use an unmodified checkpoint."
             )
         state[name] = tensor
     module.load_state_dict(state, strict=True, assign=True)

@@ -103,6 +103,28 @@ def test_weights_that_are_no_safetensors(copy: Path) -> None:
         qwen3_tts.load(str(copy))
 
 
+def test_a_cut_file_is_no_pickle_whatever_its_length_begins_with(copy: Path) -> None:
+    for version in range(6):
+        begun = (0x80 | version << 8).to_bytes(8, "little") + b'{"talker'
+        (copy / "model.safetensors").write_bytes(begun)
+        with pytest.raises(ModelUnusable, match="cannot be read as safetensors"):
+            qwen3_tts.load(str(copy))
+
+
+def test_weights_that_are_whole_numbers(copy: Path) -> None:
+    name = "talker.model.norm.weight"
+    edit_tensors(copy / "model.safetensors", lambda stored: stored.update({name: stored[name].long()}))
+    with pytest.raises(ModelUnusable, match=r"talker\.model\.norm\.weight holds torch\.int64"):
+        qwen3_tts.load(str(copy))
+
+
+@pytest.mark.parametrize("added", [{"x": {"content": "<x>"}}, {"700": "<x>"}])
+def test_control_tokens_without_a_number(copy: Path, added: dict[str, Any]) -> None:
+    edit_json(copy / "tokenizer_config.json", lambda config: config["added_tokens_decoder"].update(added))
+    with pytest.raises(ModelUnusable, match="added_tokens_decoder"):
+        qwen3_tts.load(str(copy))
+
+
 def test_a_missing_tensor(copy: Path) -> None:
     name = "talker.model.layers.1.mlp.up_proj.weight"
     edit_tensors(copy / "model.safetensors", lambda tensors: tensors.pop(name))
