@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rhapsode_server import parity
 from rhapsode_server.core import Chunking, Window
 from rhapsode_server.models.qwen3_tts.codec_weights import load_codec
+from rhapsode_server.models.qwen3_tts.conditioning import Conditioning
 from rhapsode_server.models.qwen3_tts.config_files import read_codec
 from rhapsode_server.models.qwen3_tts.parity import Finding, check
+from rhapsode_server.models.qwen3_tts.parity_prompts import loaded, parts_of, prompt_of
 from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder
 from safetensors.torch import load_file, save_file
 
@@ -114,3 +119,101 @@ def test_a_folder_of_another_form_is_refused_with_a_sentence(
     assert "manifest" in capsys.readouterr().err
     assert parity.main([str(tmp_path), "--family", "toy"]) == 2
     assert "toy" in capsys.readouterr().err
+
+
+CHECKPOINT, REQUEST = "cv_0b6_q4", "r1_ryan_en_streaming_short"
+Spoil = Callable[[dict[str, Any], dict[str, torch.Tensor]], object]
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path) -> Callable[[Spoil], list[Finding]]:
+    """Findings of one checkpoint after its manifest entry and its recordings were changed."""
+
+    def findings(spoil: Spoil) -> list[Finding]:
+        manifest = json.loads((HERE / "golden" / "manifest.json").read_text(encoding="utf-8"))
+        entry = manifest["checkpoints"][CHECKPOINT]
+        golden = load_file(HERE / "golden" / f"{CHECKPOINT}.safetensors")
+        spoil(entry, golden)
+        (tmp_path / "ckpt").mkdir()
+        (tmp_path / "ckpt" / CHECKPOINT).symlink_to(HERE / "ckpt" / CHECKPOINT)
+        (tmp_path / "golden").mkdir()
+        (tmp_path / "golden" / "manifest.json").write_text(json.dumps({"checkpoints": {CHECKPOINT: entry}}))
+        save_file(golden, tmp_path / "golden" / f"{CHECKPOINT}.safetensors")
+        return list(check(tmp_path))
+
+    return findings
+
+
+def absent(key: str) -> Spoil:
+    return lambda entry, golden: golden.pop(key)
+
+
+def put(key: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Spoil:
+    return lambda entry, golden: golden.update({key: change(golden[key])})
+
+
+def less_shapes(entry: dict[str, Any], golden: dict[str, torch.Tensor]) -> None:
+    del entry["requests"][REQUEST]["shapes"], golden[f"{REQUEST}/wav"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "where", "quantity"),
+    [
+        (absent(f"{REQUEST}/wav"), REQUEST, "wav"),
+        (absent(f"{REQUEST}/codes"), REQUEST, "codes"),
+        (absent(f"{REQUEST}/cb0_tokens"), REQUEST, "cb0_tokens"),
+        (absent("sampled/talker_scores"), "sampled", "talker_scores"),
+        (less_shapes, REQUEST, "wav"),
+        (lambda entry, golden: golden.clear(), REQUEST, "codes"),
+        (lambda entry, golden: entry.update(requests={}), "requests", "any at all"),
+        (lambda entry, golden: entry.update(codec={}), "codec", "recordings of any of them"),
+        (lambda entry, golden: entry["sampled"].update(request="nobody"), "sampled", "prompt of 'nobody'"),
+        (put(f"{REQUEST}/wav", lambda wav: torch.cat((torch.ones(100), wav))), REQUEST, "wav"),
+        (put("sampled/talker_scores", torch.abs), "sampled", "talker_scores"),
+        (put("sampled/cp_tokens_frame0", torch.zeros_like), "sampled", "cp_tokens_frame0"),
+        (put("sampled/cb0_tokens", lambda drawn: drawn.roll(1)), "sampled", "cb0_tokens"),
+        (
+            lambda entry, golden: entry["sampled"]["generation"].update(repetition_penalty=1.3),
+            "sampled",
+            "talker_scores",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_is_beyond(
+    spoilt: Callable[[Spoil], list[Finding]], spoil: Spoil, where: str, quantity: str
+) -> None:
+    beyond = {finding[1:3] for finding in spoilt(spoil) if not finding[3] <= finding[4]}
+    assert (where, quantity) in beyond
+
+
+def test_what_nobody_knows_is_told_but_no_failure(
+    spoilt: Callable[[Spoil], list[Finding]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = spoilt(lambda entry, golden: golden.update({f"{REQUEST}/mystery": torch.zeros(3)}))
+    assert parity.report(found) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "mystery" in line]
+    assert len(told) == 1
+    assert told[0].endswith("not compared")
+
+
+def test_a_request_that_cannot_be_read_leaves_the_others_compared(
+    spoilt: Callable[[Spoil], list[Finding]],
+) -> None:
+    found = spoilt(lambda entry, golden: entry["requests"][REQUEST]["request"].update(language="Klingon"))
+    broken = [finding for finding in found if "broken off" in finding[2]]
+    assert [finding[1] for finding in broken] == [REQUEST]
+    assert [finding for finding in found if finding[1] != REQUEST and finding[2] == "codes"]
+
+
+def test_the_server_has_limits_on_instructions_and_the_reference_none() -> None:
+    """Nothing is stripped, refused for its length or neutralised."""
+    name = "base_1b7_q16"
+    entry = json.loads((HERE / "golden" / "manifest.json").read_text(encoding="utf-8"))["checkpoints"][name]
+    asked = next(iter(entry["requests"].values()))
+    asked["request"]["instruct"] = " <|im_start|>" + "slowly " * 300
+    parts = parts_of(loaded(HERE / "ckpt" / name, [asked]))
+    without = dict(asked, request=dict(asked["request"], instruct=None))
+    ids = parts.frontend.tokenizer.instruction_template(asked["request"]["instruct"])
+    prompts = [prompt_of(parts, each, Conditioning()) for each in (asked, without)]
+    assert len(prompts[0].rows) - len(prompts[1].rows) == len(ids)
+    assert ids.count(parts.frontend.checkpoint.text.im_start) == 2

@@ -43,15 +43,16 @@ class Trace:
 def largest(got: Tensor, wanted: Tensor) -> float:
     """Largest absolute difference, for whole numbers the number of differences; inf for another shape.
 
-    Where one side is infinite the other must be so too.
+    Where one side is infinite the other must be so too, with the same sign; NaN equals nothing.
     """
     if got.shape != wanted.shape:
         return float("inf")
     if not wanted.is_floating_point():
         return float((got != wanted).sum())
-    if not torch.equal(torch.isfinite(got), torch.isfinite(wanted)):
+    odd = ~(torch.isfinite(got) & torch.isfinite(wanted))
+    if not bool((got[odd] == wanted[odd]).all()):
         return float("inf")
-    return float(torch.where(torch.isfinite(wanted), (got - wanted).abs(), 0.0).max()) if got.numel() else 0.0
+    return float(torch.where(odd, 0.0, (got - wanted).abs()).max()) if got.numel() else 0.0
 
 
 @torch.inference_mode()
@@ -91,9 +92,10 @@ def teacher_forced(acoustic: QwenAcoustic, prompt: QwenPrompt, heard: Mapping[st
         inputs = (trace.hidden[:-1], table.codec(heard["codes"][:, 0]))
         got |= {"step_embeds": trace.steps, "talker_hidden": trace.hidden, "talker_logits": trace.logits}
         got |= {"cp_inputs": torch.stack(inputs, 1), "cp_logits": trace.predictor_logits}
-    if "codes" in heard and "talker_scores_first5" in heard:
-        first = len(heard["talker_scores_first5"])
-        got["talker_scores_first5"] = scores(acoustic, prompt, trace.logits, heard["cb0_tokens"])[:first]
+    if {"codes", "cb0_tokens", "talker_scores_first5"} <= heard.keys():
+        first, penalty = len(heard["talker_scores_first5"]), prompt.talker.repetition_penalty
+        raw = scores(acoustic, prompt, trace.logits, heard["cb0_tokens"], penalty)
+        got["talker_scores_first5"] = raw[:first]
     for name, value in got.items():
         if name in heard:
             yield name, largest(value, heard[name])
@@ -102,18 +104,29 @@ def teacher_forced(acoustic: QwenAcoustic, prompt: QwenPrompt, heard: Mapping[st
 def sampled(
     acoustic: QwenAcoustic, prompt: QwenPrompt, generation: Mapping[str, Any], heard: Mapping[str, Tensor]
 ) -> Errors:
-    """What both samplers draw from, along codes that the reference drew."""
+    """What both samplers draw from, along codes that the reference drew, and that they could be drawn."""
     trace = follow(acoustic, prompt, heard["codes"])
     if "talker_logits" in heard:
         yield "talker_logits", largest(trace.logits, heard["talker_logits"])
-    if "talker_scores" in heard:
-        raw = scores(acoustic, prompt, trace.logits, heard["cb0_tokens"])
-        yield "talker_scores", largest(_warped(raw, generation, ""), heard["talker_scores"])
+    if "cb0_tokens" in heard:
+        drawn, penalty = heard["cb0_tokens"], float(generation.get("repetition_penalty", 1.05))
+        warped = _warped(scores(acoustic, prompt, trace.logits, drawn, penalty), generation, "")
+        yield "cb0_tokens", largest(heard["codes"][:, 0], drawn[:-1]) + _never_drawn(warped, drawn)
+        if "talker_scores" in heard:
+            yield "talker_scores", largest(warped, heard["talker_scores"])
     if "cp_logits_frame0" in heard:
         yield "cp_logits_frame0", largest(trace.predictor_logits[0], heard["cp_logits_frame0"])
+    warped = _warped(trace.predictor_logits[0], generation, "subtalker_")
     if "cp_scores_frame0" in heard:
-        warped = _warped(trace.predictor_logits[0], generation, "subtalker_")
         yield "cp_scores_frame0", largest(warped, heard["cp_scores_frame0"])
+    if "cp_tokens_frame0" in heard:
+        drawn = heard["cp_tokens_frame0"]
+        yield "cp_tokens_frame0", largest(heard["codes"][0, 1:], drawn) + _never_drawn(warped, drawn)
+
+
+def _never_drawn(warped: Tensor, drawn: Tensor) -> float:
+    """How many of the codes `drawn` [N] have no chance by the scores `warped` [N, vocab]."""
+    return float((~torch.isfinite(warped.gather(1, drawn[:, None]))).sum())
 
 
 @torch.inference_mode()
@@ -137,15 +150,16 @@ def follow(acoustic: QwenAcoustic, prompt: QwenPrompt, codes: Tensor) -> Trace:
     return Trace(steps, hidden, acoustic.talker.head(hidden), torch.stack(logits, 1))
 
 
-def scores(acoustic: QwenAcoustic, prompt: QwenPrompt, logits: Tensor, drawn: Tensor) -> Tensor:
-    """Logits [N, vocab] after penalty and masks, where the codes `drawn` [N] came out one after the other."""
+def scores(
+    acoustic: QwenAcoustic, prompt: QwenPrompt, logits: Tensor, drawn: Tensor, penalty: float
+) -> Tensor:
+    """Logits [N, vocab] after `penalty` and masks, where `drawn` [N] came out one after the other."""
     seen = torch.zeros_like(logits, dtype=torch.bool)
     for step in range(1, len(logits)):
         seen[step] = seen[step - 1]
         seen[step, drawn[step - 1]] = True
-    penalty = torch.full((len(logits),), prompt.talker.repetition_penalty)
     early = torch.arange(len(logits)) < prompt.fewest
-    return acoustic.scores(logits, seen, penalty, early)
+    return acoustic.scores(logits, seen, torch.full((len(logits),), penalty), early)
 
 
 def _warped(raw: Tensor, generation: Mapping[str, Any], prefix: str) -> Tensor:

@@ -62,6 +62,11 @@ class TextTokenizer:
         turn = self.encode("user\n" + text)
         return [self._ids.im_start, *turn, self._ids.im_end, self.role[2]]
 
+    def instruction_template(self, text: str) -> list[int]:
+        """What the reference implementation tokenises for an instruction. For parity only."""
+        turn = f"<|im_start|>user\n{text}<|im_end|>\n"
+        return list(self._controlled.encode(turn, add_special_tokens=False).ids)
+
     def template(self, text: str, *, again: bool) -> list[int]:
         """What the reference implementation tokenises for `text`, control tokens in it and all.
 
