@@ -22,6 +22,7 @@ from rhapsode_server.models.qwen3_tts.config import (
     TalkerConfig,
     TextIds,
 )
+from rhapsode_server.models.qwen3_tts.config_checks import check_decoder, check_whole
 from rhapsode_server.models.qwen3_tts.json_fields import Fields, read_json
 
 
@@ -36,7 +37,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     talker = top.child("talker_config")
     codec, encoder = read_codec(path / "speech_tokenizer")
     talker_sampling, predictor_sampling, most = _generation(path / "generation_config.json")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         path=path,
         kind=kind,
         size=top.text("tts_model_size"),
@@ -50,6 +51,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         predictor_sampling=predictor_sampling,
         most_frames=most - 1,
     )
+    check_whole(checkpoint)
+    return checkpoint
 
 
 def read_codec(path: Path) -> tuple[CodecConfig, SpeechEncoderConfig]:
@@ -94,6 +97,7 @@ def _codec_ids(talker: Fields) -> CodecIds:
 
 
 def _decoder(fields: Fields, *, qk_norm: bool, layer_scale: bool = False) -> DecoderConfig:
+    check_decoder(fields)
     return DecoderConfig(
         layers=fields.integer("num_hidden_layers"),
         hidden=fields.integer("hidden_size"),

@@ -91,6 +91,35 @@ def test_a_number_that_is_none(copy: Path, value: object) -> None:
         qwen3_tts.load(str(copy))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 0),
+        ("hidden_act", "gelu"),
+        ("attention_bias", True),
+        ("use_sliding_window", True),
+        ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
+        ("num_code_groups", 3),
+        ("codec_pad_id", 1_000_000),
+    ],
+)
+def test_a_talker_of_another_make(copy: Path, key: str, value: object) -> None:
+    edit_json(copy / "config.json", lambda config: config["talker_config"].update({key: value}))
+    with pytest.raises(ModelUnusable, match="codec id" if key == "codec_pad_id" else key):
+        read_checkpoint(copy)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("temperature", -1.0), ("top_p", 0.0), ("max_new_tokens", 1), ("repetition_penalty", 0)],
+)
+def test_settings_out_of_range(copy: Path, key: str, value: float) -> None:
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps({key: value}))
+    with pytest.raises(ModelUnusable, match=key):
+        read_checkpoint(copy)
+
+
 def test_weights_that_are_no_safetensors(copy: Path) -> None:
     (copy / "model.safetensors").write_bytes(b"\x80\x04pickled")
     with pytest.raises(ModelUnusable, match="is a pickle, which could run code"):
