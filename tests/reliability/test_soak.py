@@ -82,7 +82,14 @@ async def left_behind(running: House, rounds: int) -> tuple[Counter[str], int, i
 
 
 async def _settled() -> None:
-    """Let the tasks of what has just ended come to their ends."""
+    """Let the tasks of what has just ended come to their ends.
+
+    asyncio keeps cancelled timers, and the contexts they were made in, until there are more than a hundred:
+    a deadline that nobody waits for any more would look like a call that stays.
+    """
+    loop = asyncio.get_running_loop()
+    for timer in [loop.call_later(3600, gc.collect) for _ in range(300)]:
+        timer.cancel()
     for _ in range(50):
         await asyncio.sleep(0.001)
 
