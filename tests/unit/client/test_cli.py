@@ -269,15 +269,20 @@ def test_the_key_comes_from_the_environment_and_is_not_shown(fake: Fake, target:
     assert "s3cret" not in run(target, "--help", RHAPSODE_API_KEY="s3cret").output
 
 
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("rhapsode", run_name="__main__", alter_sys=True)
+"""
+"""A shell that runs the tests in the background lets what they start ignore Ctrl-C. The command heeds it by
+itself: code between fork and exec can hang in a process in which gRPC has threads."""
+
+
 def start(target: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     """The command as a process of its own."""
     places = {"PYTHONPATH": str(ROOT / "client" / "python"), "RHAPSODE_SERVER": target}
-    command = [sys.executable, "-m", "rhapsode", "say", "Hello", *arguments]
-    # A shell that runs the tests in the background lets what they start ignore Ctrl-C.
-    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
-    return subprocess.Popen(
-        command, env=os.environ | places, stderr=subprocess.PIPE, preexec_fn=heed, **options
-    )
+    command = [sys.executable, "-c", HEEDING, "say", "Hello", *arguments]
+    return subprocess.Popen(command, env=os.environ | places, stderr=subprocess.PIPE, **options)
 
 
 def test_interrupting_cancels_the_call(fake: Fake, target: str, tmp_path: Path) -> None:
