@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 Activation = Literal["none", "relu", "gelu"]
@@ -47,34 +47,6 @@ class Linear:
             x, self._weight, self._bias, self._activation, [], "none"
         )
         return fused
-
-
-class Invariant(nn.Module):
-    """In the place of an nn.Linear that is only used: no row's result depends on how many there are."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach()
-        self._linear = Linear(linear.weight.detach(), bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., inputs] -> [..., outputs]."""
-        rows = x.reshape(-1, self._linear.inputs)
-        made = self._linear(pad_rows(rows))[: len(rows)]
-        return made.view(*x.shape[:-1], self._linear.outputs)
-
-
-def pack(network: nn.Module, leave: tuple[str, ...] = ()) -> None:
-    """Put an Invariant in the place of each nn.Linear inside a network that will only be used from now on,
-    but not in its children that are named in `leave`.
-    """
-    for name, part in network.named_children():
-        if name in leave:
-            continue
-        if isinstance(part, nn.Linear):
-            setattr(network, name, Invariant(part))
-        else:
-            pack(part)
 
 
 def packable(weight: Tensor) -> bool:

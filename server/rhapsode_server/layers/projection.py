@@ -28,9 +28,13 @@ class Projection(nn.Module):
         return product[: len(rows)].view(*x.shape[:-1], self._packed.outputs)
 
 
-def pack(module: nn.Module) -> nn.Module:
-    """Replace every linear layer below `module` that can be packed; returns the module."""
+def pack(module: nn.Module, leave: tuple[str, ...] = ()) -> nn.Module:
+    """Replace every linear layer below `module` that can be packed, but for those in its children named in
+    `leave`; returns the module.
+    """
     for name, child in module.named_children():
+        if name in leave:
+            continue
         if isinstance(child, nn.Linear) and packable(child.weight):
             setattr(module, name, Projection(child.weight, child.bias))
         else:

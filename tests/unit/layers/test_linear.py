@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rhapsode_server.layers import linear
-from rhapsode_server.layers.linear import INVARIANT_ROWS, Activation, Invariant, Linear, pack, pad_rows
-from torch import nn
+from rhapsode_server.layers.linear import INVARIANT_ROWS, Activation, Linear, pad_rows
 from torch.nn import functional as F
 
 ACTIVATIONS = {"none": lambda y: y, "relu": torch.relu, "gelu": F.gelu}
@@ -53,17 +52,3 @@ def test_padding_adds_rows_of_zeros_where_there_are_few() -> None:
     assert not padded[2:].any()
     assert pad_rows(padded) is padded
     assert pad_rows(torch.ones(1, dtype=torch.int64)).dtype == torch.int64
-
-
-def test_a_packed_network_gives_each_row_the_same_bits_whatever_is_beside_it() -> None:
-    torch.manual_seed(4)
-    network = nn.Sequential(nn.Linear(192, 576), nn.Sequential(nn.GELU(), nn.Linear(576, 192, bias=False)))
-    network.requires_grad_(False)
-    x = drawn(50, 2, 192)
-    plain = network(x)
-    pack(network)
-    assert isinstance(network[0], Invariant)
-    whole = network(x)
-    torch.testing.assert_close(whole, plain, atol=1e-5, rtol=1e-5)
-    for rows in (1, 2, 3, 7, 16, 33):
-        assert torch.equal(network(x[:rows]), whole[:rows])

@@ -40,3 +40,24 @@ def test_every_linear_layer_below_a_module_is_packed() -> None:
     assert kinds.count(Projection) == 2
     assert nn.Linear not in kinds
     assert nn.Conv1d in kinds
+
+
+def test_a_packed_network_gives_each_row_the_same_bits_whatever_is_beside_it() -> None:
+    torch.manual_seed(4)
+    network = nn.Sequential(nn.Linear(192, 576), nn.Sequential(nn.GELU(), nn.Linear(576, 192, bias=False)))
+    network.requires_grad_(False)
+    x = torch.randn(50, 2, 192)
+    plain = network(x)
+    pack(network)
+    assert isinstance(network[0], Projection)
+    whole = network(x)
+    torch.testing.assert_close(whole, plain, atol=1e-5, rtol=1e-5)
+    for rows in (1, 2, 3, 7, 16, 33):
+        assert torch.equal(network(x[:rows]), whole[:rows])
+
+
+def test_a_part_that_is_named_stays_as_it_is() -> None:
+    module = nn.ModuleDict({"encoder": nn.Sequential(nn.Linear(8, 8)), "head": nn.Linear(8, 8)})
+    module.requires_grad_(False)
+    pack(module, leave=("encoder",))
+    assert [type(part) for part in module.modules()][1:] == [nn.Sequential, nn.Linear, Projection]

@@ -7,7 +7,7 @@ computes.
 from __future__ import annotations
 
 from rhapsode_server.core import Voice
-from rhapsode_server.layers.linear import pack
+from rhapsode_server.layers.projection import pack
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.models.ion.acoustic import MELS_PER_FRAME, SAMPLE_RATE, IonAcoustic
 from rhapsode_server.models.ion.frontend import MOST_TOKENS, IonFrontend
