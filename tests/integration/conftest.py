@@ -172,12 +172,15 @@ async def house(
     if running.done():
         ready.cancel()
         await running
-    with access_log() as access:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
-            stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
-            yield House(serving, witness, access, channel, stub)
-    serving.stop()
-    assert await running == code
+    try:
+        with access_log() as access:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{serving.port}") as channel:
+                stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
+                yield House(serving, witness, access, channel, stub)
+    finally:  # gRPC crashes the interpreter when the loop of a server that still runs is closed
+        serving.stop()
+        ended = await running
+    assert ended == code
 
 
 @contextmanager
