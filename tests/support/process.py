@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RHAPSODE = ("-m", "rhapsode", "serve")
+TOY = ("--model", "toy", "--threads", "1")
 LISTENING = re.compile(r"listening on [^ ]*:(\d+);")
 
 
 class ServerProcess:
-    """`rhapsode serve --model toy` with these further arguments."""
+    """`rhapsode serve` of this model with these further arguments."""
 
     def __init__(
         self,
@@ -31,8 +32,9 @@ class ServerProcess:
         port: int = 0,
         environ: Mapping[str, str] | None = None,
         program: Sequence[str] = RHAPSODE,
+        model: Sequence[str] = TOY,
     ) -> None:
-        command = [sys.executable, *program, "--model", "toy", "--threads", "1"]
+        command = [sys.executable, *program, *model]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         self.log = log
         with log.open("wb") as written:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         VoiceExists,
         VoiceNotFound,
     )
+    from rhapsode.options import ContextOptions, SessionOptions, SpeechOptions
     from rhapsode.session import Session
     from rhapsode.speech import (
         AudioChunk,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         Pace,
         Priority,
         SpeechInfo,
-        SpeechOptions,
         SpeechResult,
         Stage,
         StageTime,
@@ -54,12 +54,10 @@ if TYPE_CHECKING:
         Word,
     )
     from rhapsode.talk import (
-        ContextOptions,
         Draining,
         Flushed,
         Heard,
         SessionInfo,
-        SessionOptions,
         Warned,
     )
 
@@ -75,11 +73,12 @@ _HOMES = {
         *("Unsupported", "VoiceExists", "VoiceNotFound"),
     ),
     "context": ("Context", "Speech"),
+    "options": ("ContextOptions", "SessionOptions", "SpeechOptions"),
     "session": ("Session",),
-    "talk": ("ContextOptions", "Draining", "Flushed", "Heard", "SessionInfo", "SessionOptions", "Warned"),
+    "talk": ("Draining", "Flushed", "Heard", "SessionInfo", "Warned"),
     "speech": (
         *("AudioChunk", "Encoding", "FinishReason", "Pace", "Priority", "SpeechInfo"),
-        *("SpeechOptions", "SpeechResult", "Stage", "StageTime", "Timings", "Usage", "Voice", "Word"),
+        *("SpeechResult", "Stage", "StageTime", "Timings", "Usage", "Voice", "Word"),
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

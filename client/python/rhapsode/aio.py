@@ -17,10 +17,10 @@ from rhapsode.aio_session import AsyncSession
 from rhapsode.channel import Tls
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.files import AudioFile, for_file, whole
+from rhapsode.options import SessionOptions, SpeechOptions
 from rhapsode.reading import Progress
 from rhapsode.session_wire import divided
-from rhapsode.speech import AudioChunk, SpeechInfo, SpeechOptions, SpeechResult, Voice
-from rhapsode.talk import SessionOptions
+from rhapsode.speech import AudioChunk, SpeechInfo, SpeechResult, Voice
 from rhapsode.tts.v1 import service_pb2_grpc, voice_pb2
 from rhapsode.voices import AsyncVoices
 

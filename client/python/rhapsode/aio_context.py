@@ -7,10 +7,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Self
 
 from rhapsode import session_wire as wire
-from rhapsode.errors import Cancelled
+from rhapsode.context_state import ContextState
 from rhapsode.exchange import Account
+from rhapsode.options import ContextOptions
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechResult
-from rhapsode.talk import ContextEvent, ContextOptions, Heard
+from rhapsode.talk import ContextEvent, Heard
 
 if TYPE_CHECKING:
     from rhapsode.aio_session import AsyncSession
@@ -18,51 +19,17 @@ if TYPE_CHECKING:
 Tokens = Iterable[str] | AsyncIterable[str]
 
 
-class AsyncContext:
+class AsyncContext(ContextState):
     """One utterance of a session; see `Context`. Writing and reading may be done by different tasks."""
 
     def __init__(self, session: AsyncSession, account: Account) -> None:
-        self.name = account.name
+        super().__init__(account)
         self._session = session
-        self._account = account
 
     async def started(self) -> SpeechInfo:
         """The voice, format and seed in use; waits until the server has said so."""
         await self._session._until(lambda: self._account.info is not None or self._account.over)
-        if self._account.info is None:
-            self._account.outcome()
-            raise Cancelled("The context was cancelled before the server had said anything.")
-        return self._account.info
-
-    @property
-    def result(self) -> SpeechResult:
-        """How it ended; see `SpeechStream.result`."""
-        return self._account.outcome()
-
-    @property
-    def heard(self) -> Heard:
-        """How far the listener has got: at its end as the server says, before that as is known here."""
-        return self._account.heard or self._account.so_far()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come from the server."""
-        return self._account.over
-
-    @property
-    def first_audio_after(self) -> float | None:
-        """Seconds from the opening of the context to its first sound, None before it came."""
-        return self._account.first_audio_after
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds from the opening of the context to its latest event."""
-        return self._account.elapsed
-
-    @property
-    def samples(self) -> int:
-        """Samples received so far."""
-        return self._account.samples
+        return self._account.opened()
 
     # ---- what is written
 
@@ -93,7 +60,7 @@ class AsyncContext:
                 await self.send(token)
             await self.end()
         except Exception as error:  # noqa: BLE001 - it is the reader's to know of
-            await self._say(wire.cancel(self.name, self._account.stands()))
+            await self._say(self._account.stop())
             self._account.fail(error)
             await self._session._tell_all()
 
@@ -105,28 +72,21 @@ class AsyncContext:
 
     async def report(self, played_samples: int) -> None:
         """The listener has played so much. A few times a second is plenty; it lets the server plan."""
-        self._account.played = played_samples
-        await self._say(self._account.report())
+        await self._say(self._account.listen(played_samples))
 
     async def pause(self, played_samples: int | None = None) -> None:
         """The listener has paused, at that sample if it is known: the server works for others meanwhile."""
-        await self._paused(True, played_samples)
+        await self._say(self._account.listen(played_samples, paused=True))
 
     async def resume(self) -> None:
         """The listener goes on."""
-        await self._paused(False, None)
-
-    async def _paused(self, paused: bool, played: int | None) -> None:
-        self._account.paused = paused
-        self._account.played = self._account.played if played is None else played
-        await self._say(self._account.report())
+        await self._say(self._account.listen(paused=False))
 
     async def cancel(self, played_samples: int | None = None) -> Heard:
         """Be silent at once; waits for what was heard of the text. See `Context.cancel`."""
-        if played_samples is not None:
-            self._account.played = played_samples
+        command = self._account.stop(played_samples)
         if not self._account.over:
-            await self._session._tell(wire.cancel(self.name, self._account.stands()))
+            await self._session._tell(command)
             await self._session._until(lambda: self._account.over)
         return self.heard
 

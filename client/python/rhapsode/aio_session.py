@@ -15,8 +15,9 @@ from rhapsode import session_wire as wire
 from rhapsode.aio_context import AsyncContext, Tokens
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.exchange import Exchange
+from rhapsode.options import ContextOptions, SessionOptions
 from rhapsode.session import FAREWELL, KEEP_ALIVE
-from rhapsode.talk import ContextOptions, Draining, SessionInfo, SessionOptions
+from rhapsode.talk import Draining, SessionInfo
 
 
 class AsyncSession:

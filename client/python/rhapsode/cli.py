@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rhapsode import plugins
 from rhapsode.failing import Usage, told
-from rhapsode.speech import SpeechOptions
+from rhapsode.options import SpeechOptions
 
 if TYPE_CHECKING:
     from rhapsode.client import Client

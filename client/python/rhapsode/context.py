@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Self
 
 from rhapsode import session_wire as wire
-from rhapsode.errors import Cancelled
+from rhapsode.context_state import ContextState
 from rhapsode.exchange import Account
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechResult
 from rhapsode.talk import ContextEvent, Heard
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rhapsode.session import Session
 
 
-class Context:
+class Context(ContextState):
     """One utterance of a session. Write to it, iterate over its sound, or cancel it at any word.
 
         with session.start() as context:
@@ -33,9 +33,8 @@ class Context:
     """
 
     def __init__(self, session: Session, account: Account) -> None:
-        self.name = account.name
+        super().__init__(account)
         self._session = session
-        self._account = account
         self._news = session._news
 
     @property
@@ -43,41 +42,13 @@ class Context:
         """The voice, format and seed in use; waits until the server has said so."""
         with self._news:
             self._news.wait_for(lambda: self._account.info is not None or self._account.over)
-            if self._account.info is None:
-                self._account.outcome()
-                raise Cancelled("The context was cancelled before the server had said anything.")
-            return self._account.info
-
-    @property
-    def result(self) -> SpeechResult:
-        """How it ended; see `SpeechStream.result`."""
-        return self._account.outcome()
+            return self._account.opened()
 
     @property
     def heard(self) -> Heard:
         """How far the listener has got: at its end as the server says, before that as is known here."""
         with self._news:
-            return self._account.heard or self._account.so_far()
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come from the server."""
-        return self._account.over
-
-    @property
-    def first_audio_after(self) -> float | None:
-        """Seconds from the opening of the context to its first sound, None before it came."""
-        return self._account.first_audio_after
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds from the opening of the context to its latest event."""
-        return self._account.elapsed
-
-    @property
-    def samples(self) -> int:
-        """Samples received so far."""
-        return self._account.samples
+            return self._account.known()
 
     # ---- what is written
 
@@ -110,7 +81,7 @@ class Context:
             self.end()
         except BaseException as error:  # noqa: BLE001 - it is the reader's to know of
             with self._news:
-                self._session._tell(wire.cancel(self.name, self._account.stands()))
+                self._session._tell(self._account.stop())
                 self._account.fail(error)
                 self._news.notify_all()
 
@@ -122,21 +93,15 @@ class Context:
 
     def report(self, played_samples: int) -> None:
         """The listener has played so much. A few times a second is plenty; it lets the server plan."""
-        self._account.played = played_samples
-        self._say(self._account.report())
+        self._listen(played_samples)
 
     def pause(self, played_samples: int | None = None) -> None:
         """The listener has paused, at that sample if it is known: the server works for others meanwhile."""
-        self._paused(True, played_samples)
+        self._listen(played_samples, paused=True)
 
     def resume(self) -> None:
         """The listener goes on."""
-        self._paused(False, None)
-
-    def _paused(self, paused: bool, played: int | None) -> None:
-        self._account.paused = paused
-        self._account.played = self._account.played if played is None else played
-        self._say(self._account.report())
+        self._listen(paused=False)
 
     def cancel(self, played_samples: int | None = None) -> Heard:
         """Be silent at once; waits for what was heard of the text.
@@ -145,12 +110,11 @@ class Context:
         was taken from here. A context that is over already gives what is known here.
         """
         with self._news:
-            if played_samples is not None:
-                self._account.played = played_samples
+            command = self._account.stop(played_samples)
             if not self._account.over:
-                self._session._tell(wire.cancel(self.name, self._account.stands()))
+                self._session._tell(command)
                 self._news.wait_for(lambda: self._account.over)
-            return self._account.heard or self._account.so_far()
+            return self._account.known()
 
     # ---- what comes
 
@@ -171,6 +135,10 @@ class Context:
             if answer is not None:
                 self._session._tell(answer)
             return event
+
+    def _listen(self, played: int | None = None, *, paused: bool | None = None) -> None:
+        with self._news:
+            self._say(self._account.listen(played, paused=paused))
 
     def _say(self, command: wire.Command) -> None:
         with self._news:

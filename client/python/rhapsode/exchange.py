@@ -10,9 +10,10 @@ from typing import Any
 
 from rhapsode import session_wire as wire
 from rhapsode.errors import Cancelled, RhapsodeError, StreamBroken, again, from_status
+from rhapsode.options import ContextOptions
 from rhapsode.reading import Reading
 from rhapsode.speech import AudioChunk, SpeechInfo, SpeechResult, Word
-from rhapsode.talk import ContextEvent, ContextOptions, Draining, Heard, SessionInfo, Warned
+from rhapsode.talk import ContextEvent, Draining, Heard, SessionInfo, Warned
 from rhapsode.tts.v1 import synthesis_pb2
 
 Response = synthesis_pb2.SynthesizeResponse
@@ -145,6 +146,13 @@ class Account:
             raise RuntimeError("There is no result yet: read the context to its end first.")
         return self.result
 
+    def opened(self) -> SpeechInfo:
+        """What the server said first; raises what ended the context before that."""
+        if self.info is None:
+            self.outcome()
+            raise Cancelled("The context was cancelled before the server had said anything.")
+        return self.info
+
     def stands(self) -> int:
         """Samples that were heard: as was reported, else all that was given away."""
         return self.given if self.played is None else min(self.played, self.samples)
@@ -156,6 +164,21 @@ class Account:
             return Heard(text, "", len(text), end)
         characters = max((word.char_end for word in self._words if word.start_sample < end), default=0)
         return Heard(text[:characters], text[characters:], characters, end)
+
+    def known(self) -> Heard:
+        """What was heard: as the server said at the end, before that as is known here."""
+        return self.heard or self.so_far()
+
+    def listen(self, played: int | None = None, *, paused: bool | None = None) -> wire.Command:
+        """The listener is at that sample, has paused or goes on: to be told to the server."""
+        self.played = self.played if played is None else played
+        self.paused = self.paused if paused is None else paused
+        return self.report()
+
+    def stop(self, played: int | None = None) -> wire.Command:
+        """The listener wants no more, and has come to that sample: to be told to the server."""
+        self.played = self.played if played is None else played
+        return wire.cancel(self.name, self.stands())
 
     def balance(self) -> wire.Command | None:
         """What to tell the server so that no more waits here than should; mostly nothing."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from rhapsode.speech import Encoding, Pace, SpeechOptions
+from rhapsode.options import SpeechOptions
+from rhapsode.speech import Encoding, Pace
 
 BY_SUFFIX = {
     ".wav": Encoding.WAV,

@@ -16,9 +16,10 @@ from rich.console import Console
 from rhapsode.client import Client
 from rhapsode.failing import Usage, Wrong
 from rhapsode.files import BY_SUFFIX, AudioFile, encoding_of
+from rhapsode.options import SpeechOptions
 from rhapsode.player import NoSoundDevice, Player, find_device
 from rhapsode.report import Spoken, show_speech
-from rhapsode.speech import Encoding, Pace, SpeechInfo, SpeechOptions, SpeechResult
+from rhapsode.speech import Encoding, Pace, SpeechInfo, SpeechResult
 
 STDOUT = "-"
 NICKNAMES = {

@@ -19,7 +19,8 @@ from rhapsode import session_wire as wire
 from rhapsode.context import Context
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.exchange import Exchange
-from rhapsode.talk import ContextOptions, Draining, SessionInfo, SessionOptions
+from rhapsode.options import ContextOptions, SessionOptions
+from rhapsode.talk import Draining, SessionInfo
 
 MOST_UNSENT = 64
 """Fragments of text that may wait to be sent; who writes more waits."""

@@ -5,13 +5,12 @@ What must not live here: calls, who an event belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 from rhapsode import wire
-from rhapsode.speech import SpeechOptions
-from rhapsode.talk import ContextOptions, Draining, Flushed, Heard, SessionInfo, SessionOptions
+from rhapsode.options import ContextOptions, SessionOptions, SpeechOptions, known
+from rhapsode.talk import Draining, Flushed, Heard, SessionInfo
 from rhapsode.tts.v1 import session_pb2
 
 Command: TypeAlias = session_pb2.StreamSynthesizeRequest
@@ -46,15 +45,6 @@ def opening(name: str, options: ContextOptions) -> Command:
     wire.put_shared(start, given)
     wire.put_max_ttfa(start, given)
     return Command(context_id=name, start_context=start)
-
-
-def known(options: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """The options as a dictionary; TypeError for one that `kind` has not got."""
-    given = dict(options)
-    unknown = given.keys() - kind.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
-    return given
 
 
 def divided(options: SpeechOptions) -> tuple[SessionOptions, ContextOptions]:

@@ -1,4 +1,4 @@
-"""The nouns of the client: what can be asked for and what comes back, as plain frozen data.
+"""The nouns of the client: what comes back, and the words it is asked for in, as plain frozen data.
 
 What must not live here: protobuf and gRPC (wire.py translates), files, sound devices.
 Times are seconds; positions in sound are samples at the delivered rate, so they are exact.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import TypedDict
 
 
 @unique
@@ -51,41 +50,6 @@ class FinishReason(StrEnum):
     RUNAWAY = "runaway"
     ERROR = "error"
     UNKNOWN = "unknown"  # a reason that this client is too old to know
-
-
-class SpeechOptions(TypedDict, total=False):
-    """Everything that can be asked of an utterance besides its text; all of it may be left out."""
-
-    voice: str
-    """Name of a voice; the server's default where left out."""
-    format: Encoding | str
-    """How the sound is encoded; bare 16 bit samples where left out."""
-    sample_rate: int
-    """Samples per second; the voice's own where left out."""
-    speed: float
-    """Factor on the speaking rate, 1.0 where left out."""
-    seed: int
-    """Fixes every random draw; where left out the server draws one, and `info.seed` says which."""
-    language: str
-    """Language of the text as a BCP 47 tag."""
-    instruction: str
-    """How to speak, in words, for models that follow instructions."""
-    temperature: float
-    """Spread of the model's draw."""
-    top_k: int
-    """Draw among this many of the likeliest candidates."""
-    top_p: float
-    """Draw among the likeliest candidates that together have this probability."""
-    repetition_penalty: float
-    """Weight against what was already drawn."""
-    priority: Priority | str
-    """Who is served first when the server is full."""
-    max_ttfa: float
-    """Refuse at once where the first sound is expected to take longer than this many seconds."""
-    request_id: str
-    """A name of your own for logs and traces."""
-    pace: Pace | str
-    """How fast the sound may come; left out, some seconds before it can have been played."""
 
 
 @dataclass(frozen=True, slots=True)

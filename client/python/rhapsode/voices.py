@@ -18,6 +18,7 @@ import grpc
 from rhapsode import channel, wire
 from rhapsode.channel import Metadata
 from rhapsode.errors import InvalidRequest, from_rpc
+from rhapsode.options import known
 from rhapsode.speech import Voice
 from rhapsode.tts.v1 import voice_service_pb2, voice_service_pb2_grpc
 
@@ -180,11 +181,9 @@ def upload(
     data: bytes, name: str, consent: bool, options: CloneOptions
 ) -> Iterator[voice_service_pb2.CreateVoiceRequest]:
     """The messages of an upload. Raises InvalidRequest, at once, for what cannot be sent."""
-    unknown = options.keys() - CloneOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+    given = known(options, CloneOptions)
     config = voice_service_pb2.CloneConfig(consent=consent, audio_bytes=len(data))
-    for field, value in {"name": name, **options}.items():
+    for field, value in {"name": name, **given}.items():
         wire.put(config, field, value)
     return _parts(config, data)
 

@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from rhapsode import speech
 from rhapsode.errors import Facts, InvalidRequest
-from rhapsode.speech import AudioChunk, Encoding, FinishReason, Pace, Priority, SpeechInfo, SpeechOptions
+from rhapsode.options import SpeechOptions, known
+from rhapsode.speech import AudioChunk, Encoding, FinishReason, Pace, Priority, SpeechInfo
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
 ENCODINGS = {
@@ -49,10 +50,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def request(text: str, options: SpeechOptions) -> synthesis_pb2.SynthesizeRequest:
     """The request that says the same. Raises InvalidRequest where something cannot be said at all."""
-    given: dict[str, Any] = dict(options)
-    unknown = given.keys() - SpeechOptions.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
+    given = known(options, SpeechOptions)
     message = synthesis_pb2.SynthesizeRequest()
     put(message, "text", text)
     for name in PLAIN:

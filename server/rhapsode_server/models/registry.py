@@ -87,7 +87,7 @@ def family_of(source: str) -> str:
     """The family that `source` says by its name, its config.json or its hub id; raises ModelUnusable."""
     if source in FAMILIES:
         return source
-    said = _declared(Path(source)) or source
+    said = _model_type(_config(Path(source))) or source
     plain = said.rpartition("/")[2].lower().replace("-", "_")
     for name in FAMILIES:
         if plain.startswith(name) or f"_{name}" in plain:
@@ -119,27 +119,25 @@ def _why_not(folder: Path) -> str:
         return "" if "/" in str(folder) else ": there is no folder of that name, and a hub id is OWNER/NAME"
     if not (folder / "config.json").is_file():
         return ": it has no config.json; copy the whole checkpoint, not only its weights"
-    if not _readable(folder / "config.json"):
+    config = _config(folder)
+    if config is None:
         return ": its config.json is not JSON, perhaps half of a download; copy it again"
-    said = _declared(folder)
+    said = _model_type(config)
     return f": its config.json is of a {said!r}" if said else ": its config.json names no model_type"
 
 
-def _readable(config: Path) -> bool:
+def _config(folder: Path) -> object:
+    """What is in the folder's config.json, None where there is none or it is not JSON."""
     try:
-        json.loads(config.read_text("utf-8"))
+        read: object = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    return True
+        return None
+    return read
 
 
-def _declared(folder: Path) -> str:
-    """`model_type` of the folder's config.json, "" where there is none."""
-    try:
-        said = json.loads((folder / "config.json").read_text("utf-8")).get("model_type", "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return str(said)
+def _model_type(config: object) -> str:
+    """`model_type` of a config.json, "" where it does not say."""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
 
 
 def _loader(name: str) -> Callable[..., SpeechModel]:

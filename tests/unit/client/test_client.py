@@ -13,7 +13,8 @@ import grpc
 import pytest
 import rhapsode
 from rhapsode import Tls, channel
-from rhapsode.speech import SpeechOptions, Stage, StageTime
+from rhapsode.options import SpeechOptions
+from rhapsode.speech import Stage, StageTime
 from rhapsode.tts.v1 import audio_pb2, synthesis_pb2, voice_pb2
 
 from tests.unit.client.fake import RATE, Fake, audio, done, refuse, serve, started, utterance
