@@ -38,7 +38,7 @@ class AsyncClient(AsyncVoices):
     ) -> None:
         self.target = target
         self._key = channel.authorization(api_key)
-        self._timeout = timeout
+        self._timeout = channel.time_limit(timeout)
         self._secrets = channel.credentials(tls)
 
     @cached_property
@@ -58,7 +58,7 @@ class AsyncClient(AsyncVoices):
     ) -> AsyncSpeechStream:
         """Begin to speak `text`; not a coroutine. See `Client.synthesize`."""
         request = wire.request(text, options)
-        limit = self._timeout if timeout is None else timeout
+        limit = self._timeout if timeout is None else channel.time_limit(timeout)
         call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return AsyncSpeechStream(call, self.target)
 

@@ -6,6 +6,8 @@ What must not live here: calls. Retrying is gRPC's own, by the service config be
 from __future__ import annotations
 
 import json
+import math
+import ssl
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,12 +17,14 @@ from typing import Any
 
 import grpc
 
-from rhapsode.errors import Unauthenticated
+from rhapsode.errors import Facts, InvalidRequest, Unauthenticated
 
 DEFAULT_TARGET = "localhost:50051"
 SERVICE = "rhapsode.tts.v1.SpeechSynthesisService"
 LIST_TIMEOUT = 10.0
 """Seconds that short calls may take where the caller names no timeout."""
+LONGEST_TIMEOUT = 31_536_000.0
+"""A year, in seconds. More is a slip of the pen, and gRPC's clock ends some time."""
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -101,13 +105,75 @@ def client_version() -> str:
         return "0"
 
 
+def time_limit(seconds: float | None) -> float | None:
+    """The same, None where it is infinite. Raises InvalidRequest for what is no time that a call can take."""
+    if seconds is None or seconds == math.inf:
+        return None
+    if 0 < seconds <= LONGEST_TIMEOUT:  # false for what is no number
+        return seconds
+    said = (
+        f"No call can take {seconds:g} seconds. Give a timeout above 0 and at most {LONGEST_TIMEOUT:.0f},"
+        " which is a year, or leave it out."
+    )
+    raise InvalidRequest(said, facts=Facts(field="timeout"))
+
+
 def credentials(tls: Tls | bool) -> Any | None:
-    """gRPC's credentials for these files, None for a plain connection. OSError where a file is missing."""
+    """gRPC's credentials for these files, None for a plain connection.
+
+    Raises OSError where a file cannot be read and InvalidRequest where TLS cannot use what is in it. gRPC
+    would write lines of its own to standard error, and say at the first call that no server answers.
+    """
     if tls is False:
         return None
     files = Tls() if tls is True else tls
     ca, key, certificate = (_content(path) for path in (files.ca, files.key, files.certificate))
+    if ca is not None:
+        _check_authorities(ca, files.ca)
+    _check_identity(files.certificate, files.key)
     return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _check_authorities(content: bytes, ca: Path | str | None) -> None:
+    try:
+        # What stands between certificates may be in any language; they themselves are ASCII.
+        _trial().load_verify_locations(cadata=content.decode("ascii", errors="ignore"))
+    except (ssl.SSLError, ValueError):
+        raise _unfit("ca", f"{ca} has no certificate in PEM form. Give a file that has.") from None
+
+
+def _check_identity(certificate: Path | str | None, key: Path | str | None) -> None:
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        lone, lacking = ("certificate", "key") if key is None else ("key", "certificate")
+        raise _unfit(lacking, f"{certificate or key} is a {lone} without its {lacking}. Give both files.")
+    if not (Path(certificate).is_file() and Path(key).is_file()):
+        return  # a pipe, which gives what is in it only once
+    try:
+        _trial().load_cert_chain(certificate, key, password=_no_phrase)
+    except (ssl.SSLError, ValueError):  # ValueError: there is a pass phrase, and ours is empty
+        raise _unfit(
+            "certificate",
+            f"{certificate} and {key} cannot be used: both must be PEM, the key without a pass phrase, and"
+            " belong together. Give such a pair.",
+        ) from None
+
+
+def _trial() -> ssl.SSLContext:
+    """Something to try files on that takes keys of every strength: how strong is the server's to judge."""
+    trial = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trial.set_ciphers("ALL:@SECLEVEL=0")
+    return trial
+
+
+def _no_phrase() -> str:
+    """OpenSSL would otherwise ask the terminal."""
+    return ""
+
+
+def _unfit(field: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, facts=Facts(field=field))
 
 
 def _content(path: Path | str | None) -> bytes | None:

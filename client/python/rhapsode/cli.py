@@ -43,8 +43,7 @@ Ca = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float | None,
-    typer.Option(min=0.001, max=86_400.0, metavar="SECONDS", help="What the call may take in all."),
+    float | None, typer.Option(metavar="SECONDS", help="What the call may take in all; no limit by itself.")
 ]
 Rate = Annotated[
     int | None, typer.Option(min=1, metavar="HZ", help="Samples per second; the voice's own if not given.")

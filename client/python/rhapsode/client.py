@@ -44,7 +44,7 @@ class Client(Voices):
     ) -> None:
         self.target = target
         self._key = channel.authorization(api_key)
-        self._timeout = timeout
+        self._timeout = channel.time_limit(timeout)
         self._channel = channel.blocking(target, channel.credentials(tls))
         self._stub: Any = service_pb2_grpc.SpeechSynthesisServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -57,7 +57,7 @@ class Client(Voices):
         for what cannot even be sent.
         """
         request = wire.request(text, options)
-        limit = self._timeout if timeout is None else timeout
+        limit = self._timeout if timeout is None else channel.time_limit(timeout)
         call = self._stub.Synthesize(request, timeout=limit, metadata=channel.metadata(self._key))
         return SpeechStream(call, self.target)
 

@@ -5,7 +5,7 @@ What must not live here: deciding that something is wrong.
     0    done                      4    the server is full: try again later
     1    the server failed         5    not the whole text was spoken
     2    wrong usage or request    130  interrupted
-    3    no server, or not ready
+    3    no server, or not ready   141  nobody takes our output any more
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ USAGE = 2
 UNREACHABLE = 3
 FULL = 4
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""128 and the number of SIGPIPE: what a shell says of any program that writes to a reader who has left."""
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 ADVICE = {
@@ -98,10 +100,10 @@ def _end(message: str, code: int) -> None:
 
 
 def _end_quietly() -> None:
-    """Whoever read our output has enough, as `head` has: that is no error.
+    """Whoever read our output has enough, as `head` has: nothing to say, though not all was written.
 
     Python would complain once more when it closes standard output; there is nothing left to complain to.
     """
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), sys.stdout.fileno())
-    raise typer.Exit(0)
+    raise typer.Exit(BROKEN_PIPE)

@@ -43,6 +43,7 @@ def command(argv: list[str]) -> int:
     except SystemExit as answered:  # argparse has shown its help, or what is wrong
         return answered.code if isinstance(answered.code, int) else 2
     with told():
+        _check(given.max_first_audio)
         heard = _listen(given)
         _judge(heard, given.max_first_audio)
         sys.stdout.write(
@@ -77,8 +78,14 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def _check(max_first_audio: float) -> None:
+    if not max_first_audio >= 0:  # NaN is neither: every sound would come in time
+        raise Usage(f"--max-first-audio is a number of seconds, not {max_first_audio:g}. Give 0 or more.")
+
+
 def _listen(given: argparse.Namespace) -> Heard:
-    tls = Tls(given.ca, given.certificate, given.private_key) if given.ca else False
+    files = (given.ca, given.certificate, given.private_key)
+    tls = Tls(*files) if any(files) else False
     key = first_key(given.api_keys.read_text()) if given.api_keys else os.environ.get("RHAPSODE_API_KEY")
     began = time.monotonic()
     first, samples, size, peak = 0.0, 0, 0, 0

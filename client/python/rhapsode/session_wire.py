@@ -5,7 +5,6 @@ What must not live here: calls, who an event belongs to.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, TypeAlias
 
 from rhapsode import wire
@@ -31,8 +30,7 @@ def configuration(options: SessionOptions) -> Command:
     wire.put_format(config, given)
     wire.put_pace(config, given)
     for name in ("max_ahead", "idle_timeout"):
-        if given.get(name) is not None:
-            getattr(config, name).FromTimedelta(timedelta(seconds=given[name]))
+        wire.put_duration(config, name, given.get(name))
     return Command(session_config=config)
 
 

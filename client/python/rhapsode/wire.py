@@ -89,8 +89,17 @@ def put_pace(message: Any, given: dict[str, Any]) -> None:
 
 def put_max_ttfa(message: Any, given: dict[str, Any]) -> None:
     """The longest wait for the first sound."""
-    if given.get("max_ttfa") is not None:
-        message.max_ttfa.FromTimedelta(timedelta(seconds=given["max_ttfa"]))
+    put_duration(message, "max_ttfa", given.get("max_ttfa"))
+
+
+def put_duration(message: Any, name: str, seconds: float | None) -> None:
+    """Set a time unless None; what no duration can hold is refused by name."""
+    if seconds is None:
+        return
+    try:
+        getattr(message, name).FromTimedelta(timedelta(seconds=seconds))
+    except (ValueError, OverflowError) as error:  # NaN, infinity, more than ten thousand years
+        raise _refused(name, f"The value for {name} cannot be sent: it is out of range.") from error
 
 
 def put(message: Any, name: str, value: object) -> None:

@@ -297,7 +297,7 @@ def test_interrupting_cancels_the_call(fake: Fake, target: str, tmp_path: Path) 
     assert os.listdir(tmp_path) == []
 
 
-def test_a_reader_that_has_enough_is_no_error(fake: Fake, target: str) -> None:
+def test_a_reader_that_has_enough_ends_it_as_it_ends_any_program(fake: Fake, target: str) -> None:
     def answer(*_: Any) -> Iterator[synthesis_pb2.SynthesizeResponse]:
         yield started()
         for seq in range(10_000):
@@ -311,7 +311,7 @@ def test_a_reader_that_has_enough_is_no_error(fake: Fake, target: str) -> None:
         assert process.stdout is not None
         assert len(process.stdout.read(1000)) == 1000
         process.stdout.close()
-        assert process.wait(30) == 0
+        assert process.wait(30) == 128 + signal.SIGPIPE
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert fake.gone.wait(5)
