@@ -78,6 +78,7 @@ def test_a_port_in_use_is_told_with_the_way_out(taken: int, capfd: pytest.Captur
         (["--port", "70000"], "65535"),
         (["--config", "/nowhere/x.toml"], "No such file"),
         (["--model", "nonesuch", "--port", "0"], "model.family"),
+        (["--model", "", "--port", "0"], "model.source is empty. Name the folder"),
         (["--model", "/nowhere/ion", "--port", "0"], "/nowhere/ion"),
         (["--model", "toy", "--port", "0", "--set", "model.options.loud=1"], "no option 'loud'"),
         (["--model", "toy", "--port", "0", "--device", "cuda:99"], "model.device"),

@@ -12,7 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, Ret
 from google.rpc.status_pb2 import Status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rhapsode.tts.v1 import audio_pb2, service_pb2_grpc, synthesis_pb2
+from rhapsode.tts.v1 import audio_pb2, service_pb2_grpc, synthesis_pb2, voice_pb2
 
 from tests.integration.conftest import House, house
 
@@ -72,6 +72,10 @@ CASES: dict[str, tuple[dict[str, Any], grpc.StatusCode, str, str, str]] = {
     "request id": ({"request_id": "a b"}, INVALID, "INVALID_REQUEST", "request_id", "1 to 128"),
     "long id": ({"request_id": "a" * 129}, INVALID, "INVALID_REQUEST", "request_id", "1 to 128"),
     "priority": ({"priority": 42}, INVALID, "INVALID_REQUEST", "priority", "42"),
+    "patience of no sign": (
+        {"max_ttfa": Duration(seconds=1, nanos=-1)},
+        *(INVALID, "INVALID_REQUEST", "max_ttfa", "no valid google.protobuf.Duration"),
+    ),
     "no patience": ({"max_ttfa": Duration()}, INVALID, "INVALID_REQUEST", "max_ttfa", "longer than 0"),
 }
 
@@ -108,6 +112,15 @@ async def test_it_is_refused_in_words_that_help(toy_house: House, name: str) -> 
     assert dict(error.trailing_metadata())["x-request-id"] == found["RequestInfo"].request_id
     assert dict(error.initial_metadata()) == {}, "a client's retry policy is over once it has seen metadata"
     assert toy_house.witness.failures == []
+
+
+@pytest.mark.parametrize("tag", ["!!", "e", "en_US", "en-", "english language", "-en", "en\n"])
+async def test_a_list_for_what_is_no_language_is_refused(toy_house: House, tag: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await toy_house.stub.ListVoices(voice_pb2.ListVoicesRequest(language=tag))
+    assert caught.value.code() is INVALID
+    assert "BCP 47" in caught.value.details()
+    assert details(caught.value)["BadRequest"].field_violations[0].field == "language"
 
 
 async def test_a_refusal_carries_the_callers_own_id(toy_house: House) -> None:

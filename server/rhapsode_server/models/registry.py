@@ -30,6 +30,7 @@ def load(source: str, *, family: str = "", device: str = "cpu", **options: objec
     used, ConfigError for an option that the family has not got.
     """
     if source not in FAMILIES:
+        _check_named(source)
         _check_folder(source)
     name = family or family_of(source)
     loader = _loader(name)
@@ -96,6 +97,14 @@ def family_of(source: str) -> str:
         f"No family of models can be told from {source!r}{_why_not(Path(source).expanduser())}. Name one of"
         f" {', '.join(FAMILIES)}, or say whose checkpoint it is with model.family."
     )
+
+
+def _check_named(source: str) -> None:
+    if not source.strip():
+        raise ModelUnusable(
+            "model.source is empty. Name the folder of a checkpoint, a hub id, or one of"
+            f" {', '.join(FAMILIES)}; or leave it out, and it is ion."
+        )
 
 
 def _check_folder(source: str) -> None:

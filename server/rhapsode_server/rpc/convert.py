@@ -69,6 +69,9 @@ _STAGES = {
     Stage.SEND: synthesis_pb2.STAGE_SEND,
 }
 
+_MOST_SECONDS = 315_576_000_000
+"""Ten thousand years: the most that google.protobuf.Duration allows."""
+
 # ---- what the client says
 
 
@@ -93,7 +96,7 @@ def terms(
     message: synthesis_pb2.SynthesizeRequest, time_left: float | None, received: float | None = None
 ) -> Terms:
     """Until when the sound is of use, and how fast it may come. Raises InvalidRequest."""
-    longest = seconds(message.max_ttfa) if message.HasField("max_ttfa") else None
+    longest = seconds(message.max_ttfa, "max_ttfa") if message.HasField("max_ttfa") else None
     if longest is not None and longest <= 0:
         raise InvalidRequest("max_ttfa", "max_ttfa must be longer than 0. Send such a duration, or none.")
     return Terms(time_left, longest, paced=paced(message.pace), received=received)
@@ -140,9 +143,16 @@ def priority(number: int) -> Priority:
     return _PRIORITIES[number]
 
 
-def seconds(message: Duration) -> float:
-    """A Duration in seconds."""
-    return float(message.seconds) + message.nanos * 1e-9
+def seconds(message: Duration, field: str) -> float:
+    """A Duration in seconds. Raises InvalidRequest for one that its type does not allow; no parser does."""
+    whole, nanos = message.seconds, message.nanos
+    if abs(whole) > _MOST_SECONDS or abs(nanos) > 999_999_999 or whole * nanos < 0:
+        raise InvalidRequest(
+            field,
+            f"{field} is no valid google.protobuf.Duration: it has at most {_MOST_SECONDS:,} seconds and"
+            " 999,999,999 nanos, both of one sign. Send such a duration, or none.",
+        )
+    return float(whole) + nanos * 1e-9
 
 
 # ---- what the server says

@@ -21,6 +21,7 @@ from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.session import Session
 from rhapsode_server.rpc.session_convert import SessionLimits
 from rhapsode_server.synthesizer import Done, Event, Started
+from rhapsode_server.synthesizer.checks import check_language
 
 SESSION_LIMITS = SessionLimits()
 _SOUNDING = (synthesis_pb2.SynthesizeResponse, session_pb2.StreamSynthesizeResponse)
@@ -69,6 +70,7 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         context: Context,  # noqa: ARG002 - gRPC passes it
     ) -> voice_pb2.ListVoicesResponse:
         """Lists the voices, the caller's own among them."""
+        check_language(request.language)
         voices = self._gate.synthesizer().voices.speaking(request.language, calls.current().tenant)
         return voice_pb2.ListVoicesResponse(voices=[convert.voice(voice) for voice in voices])
 

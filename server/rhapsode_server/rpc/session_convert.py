@@ -92,7 +92,7 @@ def _at_most(config: session_pb2.SessionConfig, field: str, most: float | None) 
 
 
 def _duration(message: session_pb2.SessionConfig | session_pb2.StartContext, field: str) -> float:
-    wanted = convert.seconds(getattr(message, field))
+    wanted = convert.seconds(getattr(message, field), field)
     if wanted <= 0:
         raise InvalidRequest(field, f"{field} must be longer than 0. Send such a duration, or none.")
     return wanted

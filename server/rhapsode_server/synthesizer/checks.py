@@ -42,14 +42,19 @@ def _check_names(request: Request, voice: Voice) -> None:
         )
     if not 0 <= request.seed <= _LARGEST_SEED:
         raise InvalidRequest("seed", "A seed is a whole number from 0 to 2^64 - 1. Send such a one, or none.")
-    if request.language and not _LANGUAGE.fullmatch(request.language):
-        raise InvalidRequest("language", "A language is a BCP 47 tag, such as 'en' or 'de-CH'. Send one.")
+    check_language(request.language)
     if request.language and not speaks(voice, request.language):
         raise InvalidRequest(
             "language",
             f"The voice {voice.name!r} does not speak {request.language!r}. It speaks:"
             f" {', '.join(voice.languages)}.",
         )
+
+
+def check_language(language: str) -> None:
+    """Raise InvalidRequest for what is no language tag; an empty one is no language in particular."""
+    if language and not _LANGUAGE.fullmatch(language):
+        raise InvalidRequest("language", "A language is a BCP 47 tag, such as 'en' or 'de-CH'. Send one.")
 
 
 def check_speed(speed: float, model: SpeechModel) -> None:

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from rhapsode.tts.v1 import audio_pb2, synthesis_pb2
+from rhapsode.tts.v1 import audio_pb2, session_pb2, synthesis_pb2
 from rhapsode_server.core import (
     AudioFormat,
     Encoding,
@@ -17,7 +17,7 @@ from rhapsode_server.core import (
     Voice,
 )
 from rhapsode_server.errors import FormatUnsupported, InvalidRequest
-from rhapsode_server.rpc import convert
+from rhapsode_server.rpc import convert, session_convert
 from rhapsode_server.synthesizer import (
     Audio,
     Done,
@@ -72,6 +72,38 @@ def test_everything_that_is_set_arrives() -> None:
         priority=Priority.HIGH,
     )
     assert convert.terms(message, 3.0) == Terms(3.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Duration(seconds=1, nanos=-1),
+        Duration(seconds=-1, nanos=1),
+        Duration(nanos=1_000_000_000),
+        Duration(seconds=1, nanos=2**31 - 1),
+        Duration(seconds=315_576_000_001),
+        Duration(seconds=2**63 - 1),
+        Duration(seconds=-(2**63)),
+    ],
+)
+def test_a_duration_that_its_type_does_not_allow_is_refused_by_field(wrong: Duration) -> None:
+    limits = session_convert.SessionLimits()
+    session = session_convert.defaults(session_pb2.SessionConfig(), limits)
+    ahead, idle = session_pb2.SessionConfig(max_ahead=wrong), session_pb2.SessionConfig(idle_timeout=wrong)
+    for field, convert_it in (
+        ("max_ttfa", lambda: convert.terms(synthesis_pb2.SynthesizeRequest(max_ttfa=wrong), None)),
+        ("max_ttfa", lambda: session_convert.start(session_pb2.StartContext(max_ttfa=wrong), session, "r")),
+        ("max_ahead", lambda: session_convert.defaults(ahead, limits)),
+        ("idle_timeout", lambda: session_convert.defaults(idle, limits)),
+    ):
+        with pytest.raises(InvalidRequest, match=r"no valid google\.protobuf\.Duration") as refused:
+            convert_it()
+        assert refused.value.field == field
+
+
+def test_the_longest_and_the_shortest_duration_arrive() -> None:
+    assert convert.seconds(Duration(seconds=315_576_000_000), "f") == 315_576_000_000.0
+    assert convert.seconds(Duration(nanos=999_999_999), "f") == pytest.approx(0.999_999_999)
 
 
 def test_the_pace_arrives_and_an_unknown_one_is_refused() -> None:
@@ -147,7 +179,7 @@ def test_times_and_counts_arrive_under_their_names() -> None:
     spent = Timings(**{name: float(number) for number, name in enumerate(names, 1)})  # type: ignore[arg-type]
     said = convert.timings(spent)
     for name in names:
-        assert convert.seconds(getattr(said, name)) == getattr(spent, name), name
+        assert convert.seconds(getattr(said, name), name) == getattr(spent, name), name
     assert not convert.timings(Timings()).HasField("first_audio")
     told = [StageTime(stage, n, n / 2, n + 1.0, n / 4) for n, stage in enumerate(Stage)]
     stages = convert.timings(Timings(stages=tuple(told))).stages
