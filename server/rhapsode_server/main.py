@@ -98,8 +98,14 @@ class Serving:
         self._servers: list[grpc.aio.Server] = []
         self._synthesizer: Synthesizer | None = None
         self._studio: Studio | None = None
+        self._life: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
-        self._death = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    @property
+    def lost(self) -> bool:
+        """The engine has died or was found hung: whoever ends the process, its exit code is 70."""
+        return self._lost.is_set()
 
     def stop(self) -> None:
         """End in order: what runs may finish, within `server.drain_seconds`."""
@@ -109,16 +115,22 @@ class Serving:
         """Listen, load, serve, drain. Raises PortUnavailable, ModelUnusable, ConfigError."""
         log.info("settings: %s", " ".join(f"{n}={v!r}" for n, v in config.shown(self.settings).items()))
         await self._listen()
-        life = asyncio.create_task(self._live())
-        others = [asyncio.create_task(event.wait()) for event in (self._stop, self._death)]
+        self._life = life = asyncio.create_task(self._live())
+        others = [asyncio.create_task(event.wait()) for event in (self._stop, self._lost)]
         try:
             await asyncio.wait([life, *others], return_when=asyncio.FIRST_COMPLETED)
-            code = life.result() if life.done() else AS_ASKED
+            if life.done():
+                life.result()
+            elif self._silent():
+                self._hung()  # liveness has said so already, and what waits for this engine waits in vain
         finally:
+            if not self.ready.is_set():
+                life.cancel()
+            drains = self._stop.is_set() and not self.lost
+            await self._end(self.settings.server.drain_seconds if drains else 0.0)
             for task in (life, *others):
                 task.cancel()
-            await self._end(self.settings.server.drain_seconds if self._stop.is_set() else 0.0)
-        return ENGINE_LOST if self._death.is_set() else code
+        return ENGINE_LOST if self.lost else AS_ASKED
 
     # ---- beginning
 
@@ -156,8 +168,8 @@ class Serving:
             await server.start()
         log.info("listening on %s:%d; loading the model", wanted.host, self.port)
 
-    async def _live(self) -> int:
-        """Load, warm up, serve; returns where the engine hangs."""
+    async def _live(self) -> None:
+        """Load, warm up, serve, also while it drains; returns where the engine hangs."""
         self.stuck = True
         model = await _in_thread(partial(self._load, self.settings.model))
         self.stuck = False
@@ -181,16 +193,28 @@ class Serving:
         self.ready.set()
         log.info("ready: %d voices on %s:%d", len(model.voices), self.settings.server.host, self.port)
         await self._health.follow(self.engine.heartbeat_age, self.settings.engine.hang_seconds)
+        self._hung()
+
+    def _silent(self) -> bool:
+        """The engine has served, and makes no progress for so long that probes are told."""
+        if self.engine is None or not self.ready.is_set():
+            return False
+        return self.engine.heartbeat_age() >= self.settings.engine.hang_seconds
+
+    def _hung(self) -> None:
+        """Show where it hangs, once; it is lost, and so is all that it was asked for."""
+        if self.lost:
+            return
         log.critical("the engine makes no progress; where every thread stands is shown below")
         faulthandler.dump_traceback(all_threads=True)
         self.patience = min(self.patience, HUNG_SECONDS)
-        return ENGINE_LOST
+        self._lost.set()
 
     def _new_engine(self, model: SpeechModel) -> Engine:
         loop = asyncio.get_running_loop()
 
         def died() -> None:
-            loop.call_soon_threadsafe(self._death.set)
+            loop.call_soon_threadsafe(self._lost.set)
 
         return Engine(model, limits.engine(self.settings, model), self._telemetry.observer, on_death=died)
 
@@ -206,9 +230,13 @@ class Serving:
         leaving = [asyncio.create_task(server.stop(drain_seconds + 60)) for server in self._servers[:1]]
         if self.engine is not None:
             self.engine.drain()
-            await self._wait_empty(drain_seconds)
+            await self._wait_empty(drain_seconds, self._lost)
+            if self._life is not None:
+                self._life.cancel()  # its watch; an engine that has stopped makes no progress either
             self._telemetry.cutting()
             self.stuck = not await _in_thread(partial(self.engine.stop, self.patience))
+            if self.stuck and self.ready.is_set():
+                self._hung()
             await self._wait_empty(self.patience)
         for server in self._servers:
             await server.stop(grace=1.0)
@@ -221,9 +249,14 @@ class Serving:
         await self._telemetry.shutdown(self.patience)
         log.info("ended")
 
-    async def _wait_empty(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.gate.wait_empty(), seconds)
+    async def _wait_empty(self, seconds: float, unless: asyncio.Event | None = None) -> None:
+        """Until no call is inside, so many seconds have passed, or `unless` is set."""
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(self.gate.wait_empty())]
+        if unless is not None:
+            waits.append(asyncio.create_task(unless.wait()))
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
 
 async def _until_signalled(settings: Settings) -> int:
@@ -232,7 +265,7 @@ async def _until_signalled(settings: Settings) -> int:
 
     def signalled(number: int) -> None:
         if asked.is_set():
-            os._exit(128 + number)
+            os._exit(ENGINE_LOST if serving.lost else 128 + number)
         asked.set()
         log.info("%s: draining; once more ends at once", signal.Signals(number).name)
         serving.stop()

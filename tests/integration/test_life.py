@@ -1,4 +1,4 @@
-"""A server's life: ports, loading, health, draining, an engine that hangs or dies."""
+"""A server's life: ports, loading, health, draining, an engine that dies. One that hangs: test_hanging.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2, voice_pb2
 from rhapsode_server.config import load as load_settings
 from rhapsode_server.main import ENGINE_LOST, NO_PORT, UNUSABLE, Serving, serve_command
 from rhapsode_server.models import toy
-from rhapsode_server.models.base import SpeechModel, Step
-from torch import Tensor
+from rhapsode_server.models.base import SpeechModel
 
 from tests.integration.conftest import house, rest, until
 from tests.integration.test_refusals import details
@@ -233,43 +231,6 @@ async def test_what_does_not_finish_in_time_is_told_so() -> None:
         await call.read()
         running.serving.stop()
         assert await refusal(call) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_STOPPED")
-
-
-class Stuck(toy.ToyAcoustic):
-    """Hangs in its first decode after `hang` is set, until `let_go`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hang = threading.Event()
-        self.let_go = threading.Event()
-
-    def decode(self, state: toy.ToyState, slots: Tensor) -> Step:
-        if self.hang.is_set():
-            self.let_go.wait(60)
-        return super().decode(state, slots)
-
-
-async def test_an_engine_that_hangs_is_seen_and_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rhapsode_server.main.AFTER_DRAIN_SECONDS", 0.1)
-    acoustic = Stuck()
-    async with house(
-        {"engine.hang_seconds": 0.5}, lambda: replace(toy.load(), acoustic=acoustic), code=ENGINE_LOST
-    ) as running:
-        assert await running.health("liveness") == "SERVING"
-        acoustic.hang.set()
-        watching = health_pb2_grpc.HealthStub(running.channel).Watch(
-            health_pb2.HealthCheckRequest(service="liveness")
-        )
-        call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG))
-        await call.read()
-        assert (await watching.read()).status == health_pb2.HealthCheckResponse.SERVING
-        assert (await watching.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert await running.health("readiness") == "NOT_SERVING"
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await rest(call)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert running.serving.stuck
-    acoustic.let_go.set()
 
 
 async def test_an_engine_that_dies_ends_every_call_and_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

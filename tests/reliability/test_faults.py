@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from pathlib import Path
@@ -126,6 +127,23 @@ def test_r12_a_step_that_hangs_trips_the_watchdog(tmp_path: Path) -> None:
     assert "no progress" in said
     assert "toy.py" in said, "where every thread stands, the one that hangs too"
     assert TEXT not in said
+
+
+def test_r12_a_hung_server_that_is_told_to_end_says_that_it_hung(tmp_path: Path) -> None:
+    """R12. Pass: code 70 with the stacks, at once, where SIGTERM comes before the watchdog's own end."""
+    wanted = settings(model__options__faults="true", engine__hang_seconds=4, server__drain_seconds=3600)
+    with serving(tmp_path, *wanted) as server:
+        watching = Watching(server.target, "liveness")
+        calling = threading.Thread(target=one_call, args=(server, "hangs"))
+        calling.start()
+        while [status for _, status in watching.heard][-1:] != [NOT_SERVING]:
+            time.sleep(0.02)
+        server.signal(signal.SIGTERM)
+        assert server.popen.wait() == ENGINE_LOST
+        watching.end()
+        calling.join()
+        assert server.said.count("no progress") == 1
+        assert "toy.py" in server.said
 
 
 @pytest.mark.slow
