@@ -13,7 +13,7 @@ import time
 import torch
 
 from rhapsode_server.core import Request
-from rhapsode_server.errors import InvalidRequest
+from rhapsode_server.errors import InvalidRequest, ModelUnusable
 from rhapsode_server.models import registry
 from rhapsode_server.models.base import SpeechModel
 from rhapsode_server.settings import ModelSettings
@@ -28,14 +28,20 @@ WARM_UP = ("One, two, three.", "Good morning.", "This is how I sound.")
 
 
 def load_model(wanted: ModelSettings) -> SpeechModel:
-    """The checkpoint, on the device, with the interpreter and torch set for serving."""
+    """The checkpoint, on the device, with the interpreter and torch set for serving. Raises ModelUnusable."""
     sys.setswitchinterval(SWITCH_SECONDS)
     torch.set_num_threads(wanted.threads or registry.usable_cores())
     device = registry.device_for(wanted.device)
     log.info("loading %s on %s", wanted.source, device)
     began = time.monotonic()
     options = {"voices": wanted.voices, **wanted.options}
-    model = registry.load(wanted.source, family=wanted.family, device=device, **options)
+    try:
+        model = registry.load(wanted.source, family=wanted.family, device=device, **options)
+    except torch.OutOfMemoryError:
+        raise ModelUnusable(
+            f"The memory of {device} does not hold {wanted.source!r}. Choose a smaller model, another"
+            " model.device, or end what else uses this one."
+        ) from None
     facts = " ".join(f"{name}={fact}" for name, fact in model.details.items())
     took = time.monotonic() - began
     log.info("loaded %s in %.1f s, %d threads: %s", model.name, took, threads_for(wanted, model), facts)

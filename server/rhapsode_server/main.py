@@ -126,10 +126,11 @@ class Serving:
         finally:
             if not self.ready.is_set():
                 life.cancel()
-            drains = self._stop.is_set() and not self.lost
-            await self._end(self.settings.server.drain_seconds if drains else 0.0)
+            await self._end(0.0 if self.lost or not self._stop.is_set() else self.settings.server.drain_seconds)
             for task in (life, *others):
                 task.cancel()
+        if self.engine is not None and isinstance(self.engine.fault, ConfigError):
+            raise self.engine.fault
         return ENGINE_LOST if self.lost else AS_ASKED
 
     # ---- beginning

@@ -22,9 +22,10 @@ ANY = ("*",)
 NOUNS = ("core", "errors")
 STUBS = ("rhapsode.tts", "rhapsode.tts.*")
 PURE = ("engine.scheduler", "engine.sequence", "engine.windows", "engine.slots")
-RUNNERS = ("engine.runner", "engine.graphs")
+RUNNERS = ("engine.runner", "engine.graphs", "engine.memory")
 DOORS = (
     "engine",
+    "engine.endings",
     "engine.engine",
     "engine.inbox",
     "engine.silence",

@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+import torch
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rhapsode import AsyncClient
 from rhapsode.tts.v1 import service_pb2_grpc, synthesis_pb2, voice_pb2
@@ -92,6 +93,30 @@ def test_what_cannot_be_served_is_one_sentence(
     last = said.splitlines()[-1]
     assert last.startswith("rhapsode serve: ")
     assert words in last
+
+
+@pytest.mark.parametrize("slots", ["2", "4096"])
+def test_slots_without_memory_are_one_sentence(
+    slots: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rhapsode_server.engine.memory.available", lambda: 10)
+    assert serve_command(["--model", "toy", "--port", "0", "--slots", slots]) == UNUSABLE
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "never retrieved" not in said
+    last = said.splitlines()[-1]
+    assert last.startswith(f"rhapsode serve: There is no memory for {slots} utterances at a time")
+
+
+def test_a_device_too_small_for_the_model_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def load(*_: object, **__: object) -> SpeechModel:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("rhapsode_server.models.registry.load", load)
+    assert serve_command(["--model", "toy", "--port", "0", "--device", "cpu"]) == UNUSABLE
+    assert "The memory of cpu does not hold 'toy'. Choose a smaller model" in capfd.readouterr().err
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,14 @@ from rhapsode_server.engine.observer import SILENT, Observer
 from rhapsode_server.engine.sequence import Sequence, Stamps
 from rhapsode_server.engine.stream import AudioStream
 from rhapsode_server.engine.worker import EngineSettings, Flight, Worker
-from rhapsode_server.errors import Draining, EngineStopped, InvalidRequest, Overloaded
+from rhapsode_server.errors import (
+    ConfigError,
+    Draining,
+    EngineStopped,
+    InvalidRequest,
+    Overloaded,
+    RhapsodeError,
+)
 from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 DEFAULTS = EngineSettings()
@@ -65,7 +72,7 @@ class Engine:
         self._accepted = 0
 
     def start(self) -> None:
-        """Start the engine thread; it builds the model's state first."""
+        """Start the engine thread; it builds the model's state first. `fault` tells where it cannot."""
         self._thread.start()
 
     def submit(
@@ -131,6 +138,8 @@ class Engine:
             raise Overloaded(f"All slots and the queue are taken. Try again in {wait:.1f} seconds.", wait)
 
     def _check_alive(self) -> None:
+        if isinstance(self.fault, ConfigError):
+            raise self.fault
         if self._worker.dead or self._inbox.closed:
             raise _stopped()
 
@@ -155,6 +164,11 @@ class Engine:
     def alive(self) -> bool:
         """The thread runs and its state is trusted."""
         return self._thread.is_alive() and not self._worker.dead
+
+    @property
+    def fault(self) -> RhapsodeError | None:
+        """What the engine has ended on; ConfigError where it could not begin with these settings."""
+        return self._worker.fault
 
     def drain(self) -> None:
         """Admit nothing new; what runs goes on to its end, continuations too, as fast as it can be made."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rhapsode_server.core import Window, WordTime
 from rhapsode_server.engine.graphs import Capturable, Graphs, Record, recorder_for
+from rhapsode_server.engine.memory import room_for
 from rhapsode_server.engine.scheduler import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
 from rhapsode_server.models.base import (
@@ -55,6 +56,7 @@ class Failure:
 class Runner:
     """Executes plans on one model with `slots` rows. One thread at a time may use it: the one that made it,
     which is then also the one whose `threads` share a matrix product (0: as many as torch has been told).
+    Raises ConfigError where there is no memory for the rows.
     """
 
     def __init__(
@@ -65,15 +67,16 @@ class Runner:
         self.model = model
         self.failures: list[Failure] = []
         record = record or recorder_for(model.acoustic)
-        self._acoustic_state = model.acoustic.new_state(slots + (record is not None))
-        self._vocoder_state = model.vocoder.new_state(slots)
+        self.graphs: Graphs | None = None
+        with room_for(model, slots):
+            self._acoustic_state = model.acoustic.new_state(slots + (record is not None))
+            self._vocoder_state = model.vocoder.new_state(slots)
+            if record is not None and isinstance(model.acoustic, Capturable):
+                self.graphs = Graphs(model.acoustic, self._acoustic_state, slots, record)
         self._frames: Tensor | None = None
         self._slots = slots
         self._aligned = model.acoustic if isinstance(model.acoustic, Aligned) else None
         self._feedable = model.acoustic if isinstance(model.acoustic, Feedable) else None
-        self.graphs: Graphs | None = None
-        if record is not None and isinstance(model.acoustic, Capturable):
-            self.graphs = Graphs(model.acoustic, self._acoustic_state, slots, record)
 
     # ---- stages, in the order of a step
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from rhapsode_server.core import FinishReason
+from rhapsode_server.engine import endings
 from rhapsode_server.engine.inbox import Inbox
 from rhapsode_server.engine.observer import Observer, SequenceEvent, StepEvent
 from rhapsode_server.engine.runner import Runner, Wave
@@ -22,7 +23,7 @@ from rhapsode_server.engine.sequence import Sequence, Status
 from rhapsode_server.engine.silence import Silence
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
-from rhapsode_server.errors import DeadlineTooShort, EngineStopped, GenerationFailed, RhapsodeError
+from rhapsode_server.errors import ConfigError, RhapsodeError
 from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Flight:
 
 
 class Worker:
-    """Runs on the engine thread; `beat`, `dead`, `slots` and `service_seconds` may be read from others."""
+    """Runs on the engine thread; others may read `beat`, `dead`, `fault`, `slots` and `service_seconds`."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Worker:
             Limits(settings.prefill, frames, settings.comfort),
         )
         self.beat: float | None = None
-        self.dead = False
+        self.fault: RhapsodeError | None = None
         self.service_seconds = 1.0
         self._model = model
         self._threads = settings.threads
@@ -91,6 +92,11 @@ class Worker:
         self._inbox = inbox
         self._flights: dict[Sequence, Flight] = {}
         self._steps = 0
+
+    @property
+    def dead(self) -> bool:
+        """Whether the engine has ended on an error, which `fault` tells."""
+        return self.fault is not None
 
     # ---- commands
 
@@ -136,10 +142,12 @@ class Worker:
                 log.info("decode steps: %s", self._runner.graphs.told)
             while not self._inbox.closed:
                 self._turn()
+        except ConfigError as error:
+            self.fault = error
         except Exception as error:  # noqa: BLE001 - the thread's edge
-            self.dead = True
+            self.fault = endings.lost()
             # The message of a foreign error may carry a caller's text; its type and place never do.
-            log.critical("the engine has died of %s at %s", type(error).__name__, _place(error))
+            log.critical("the engine has died of %s at %s", type(error).__name__, endings.place(error))
         self._leave()
         if self.dead:
             on_death()
@@ -152,7 +160,7 @@ class Worker:
         for seq in self._flights:
             seq.status = Status.FINISHED
             seq.reason = FinishReason.ERROR if self.dead else FinishReason.CANCELLED
-        self._end(list(self._flights), _lost() if self.dead else _cut_off())
+        self._end(list(self._flights), self.fault or endings.cut_off())
 
     def _turn(self) -> None:
         """Commands, then one step, or a sleep until there is one to do."""
@@ -233,7 +241,7 @@ class Worker:
             self._learn(seq)
             reason = seq.reason or FinishReason.ERROR
             ends.append(
-                (flight.stream, Outcome(reason, seq.made, seq.sent, seq.stamps), error or _error(reason))
+                (flight.stream, Outcome(reason, seq.made, seq.sent, seq.stamps), error or endings.of(reason))
             )
             self._observer.sequence_finished(
                 SequenceEvent(seq.number, reason, seq.made, seq.sent, seq.stamps)
@@ -270,30 +278,3 @@ def _hand_over(chunks: list[tuple[AudioStream, Chunk]]) -> None:
 def _hang_up(ends: list[tuple[AudioStream, Outcome, RhapsodeError | None]]) -> None:
     for stream, outcome, error in ends:
         stream.finish(outcome, error)
-
-
-def _error(reason: FinishReason) -> RhapsodeError | None:
-    if reason is FinishReason.DEADLINE:
-        return DeadlineTooShort("The deadline passed before it was this request's turn. Allow more time.")
-    if reason is not FinishReason.ERROR:
-        return None
-    return GenerationFailed("The model failed on this text. Other requests go on; try it again or reword it.")
-
-
-def _lost() -> RhapsodeError:
-    return EngineStopped("The speech engine has failed. Try again, on another server if there is one.")
-
-
-def _cut_off() -> RhapsodeError:
-    return EngineStopped(
-        "The server is shutting down and had no time left to speak this to its end. Ask another server for"
-        " the rest."
-    )
-
-
-def _place(error: BaseException) -> str:
-    """File and line where an error was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -17,6 +17,7 @@ from rhapsode_server.engine.observer import SequenceEvent, Silent, StepEvent
 from rhapsode_server.engine.stream import AudioStream
 from rhapsode_server.engine.worker import EngineSettings
 from rhapsode_server.errors import (
+    ConfigError,
     DeadlineTooShort,
     Draining,
     EngineStopped,
@@ -235,7 +236,7 @@ async def test_a_model_that_cannot_make_its_state_ends_the_engine(model: SpeechM
     engine = Engine(replace(model, acoustic=NoRoom()), on_death=died.set)
     engine.start()
     assert await asyncio.to_thread(died.wait, 10)
-    with pytest.raises(EngineStopped):
+    with pytest.raises(ConfigError, match="There is no memory for"):
         engine.submit(ask(model))
 
 
