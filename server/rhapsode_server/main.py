@@ -126,7 +126,8 @@ class Serving:
         finally:
             if not self.ready.is_set():
                 life.cancel()
-            await self._end(0.0 if self.lost or not self._stop.is_set() else self.settings.server.drain_seconds)
+            drains = self._stop.is_set() and not self.lost
+            await self._end(self.settings.server.drain_seconds if drains else 0.0)
             for task in (life, *others):
                 task.cancel()
         if self.engine is not None and isinstance(self.engine.fault, ConfigError):
@@ -198,9 +199,8 @@ class Serving:
 
     def _silent(self) -> bool:
         """The engine has served, and makes no progress for so long that probes are told."""
-        if self.engine is None or not self.ready.is_set():
-            return False
-        return self.engine.heartbeat_age() >= self.settings.engine.hang_seconds
+        limit = self.settings.engine.hang_seconds
+        return bool(self.engine and self.ready.is_set() and self.engine.heartbeat_age() >= limit)
 
     def _hung(self) -> None:
         """Show where it hangs, once; it is lost, and so is all that it was asked for."""
