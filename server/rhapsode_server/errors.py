@@ -15,7 +15,7 @@ RhapsodeError
 ├── Unauthenticated           UNAUTHENTICATED      no key, or not a valid one
 ├── Forbidden                 PERMISSION_DENIED    a valid key without the right
 ├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
-├── StreamTooLong             DEADLINE_EXCEEDED    the longest time that this server gives to one call is over
+├── StreamTooLong             DEADLINE_EXCEEDED    a call that falls too far behind its own sound
 ├── UploadTooSlow             DEADLINE_EXCEEDED    a recording did not come within the time for it
 ├── SessionIdle               ABORTED              nothing was said in a session for too long
 ├── Draining                  UNAVAILABLE          the server is going away: retry elsewhere
@@ -163,7 +163,7 @@ class DeadlineTooShort(RhapsodeError):
 
 
 class StreamTooLong(RhapsodeError):
-    """The call took longer than this server allows; what was sent is sound."""
+    """The call took so much longer than its sound lasts; what was sent is good."""
 
     status = "DEADLINE_EXCEEDED"
     reason = "STREAM_TOO_LONG"

@@ -111,7 +111,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
                 "backendTrafficPolicy": {"maxStreamDuration": "600s"},
             }
         },
-        "maxStreamDuration (600s) would cut streams that limits.maxStreamSeconds (600) allows. Raise it.",
+        "maxStreamDuration (600s) would cut streams that limits.maxStreamSeconds (600) allows. Raise it, or",
     ),
     "one port for two": (
         {"ports": {"health": 50051}},

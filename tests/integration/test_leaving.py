@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -112,15 +112,40 @@ async def test_a_deadline_that_cannot_be_met_begins_no_work() -> None:
         assert len(running.witness.sequences) <= submitted + 1
 
 
-async def test_the_longest_call_is_ended_with_a_word() -> None:
-    """0.5 seconds of wall time for 8.6 seconds of sound, of which 0.2 may be made ahead."""
-    async with house({"server.max_stream_seconds": 0.5, "engine.max_ahead": 0.2}) as running:
+async def test_a_call_that_falls_behind_its_own_sound_is_ended_with_a_word() -> None:
+    """Each frame of 20 ms takes 100 ms to make, and 0.5 seconds may be lost so."""
+    async with house({"server.max_stream_seconds": 0.5}) as running:
+        assert running.serving.engine is not None
+        cast("toy.ToyAcoustic", running.serving.engine.model.acoustic).step_seconds = 0.1
         call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=TEXT))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await rest(call)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "0.5 seconds more than its sound lasts" in str(caught.value.details())
         assert details(caught.value)["ErrorInfo"].reason == "STREAM_TOO_LONG"
-        assert running.serving.engine is not None
+
+
+async def test_sound_gives_its_call_the_time_to_hear_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that was let in is not cut because it is long: 8.6 seconds of sound move the end by as many."""
+    limits: list[tuple[float, asyncio.Timeout]] = []
+    timeout = asyncio.timeout
+
+    def watched(seconds: float | None) -> asyncio.Timeout:
+        limit = timeout(seconds)
+        if seconds == 1234.5:
+            limits.append((asyncio.get_running_loop().time(), limit))
+        return limit
+
+    monkeypatch.setattr(asyncio, "timeout", watched)
+    async with house({"server.max_stream_seconds": 1234.5}) as running:
+        spoken = await running.speak(TEXT, pace=synthesis_pb2.PACE_FASTEST)
+    assert spoken.done is not None
+    ((began, limit),) = limits
+    end = limit.when()
+    assert end is not None
+    lasts = spoken.done.usage.delivered_samples / 16_000
+    assert lasts > 8
+    assert end - began == pytest.approx(1234.5 + lasts, abs=1.0)
 
 
 async def test_a_reader_who_does_not_read_is_not_served_ahead() -> None:

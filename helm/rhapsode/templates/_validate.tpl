@@ -68,8 +68,8 @@
 {{- fail "gateway.inferencePool.enabled needs gateway.inferencePool.endpointPicker." }}
 {{- end }}
 {{- $stream := .Values.gateway.backendTrafficPolicy.maxStreamDuration | trimSuffix "s" | int }}
-{{- if and .Values.gateway.enabled .Values.gateway.backendTrafficPolicy.enabled (le $stream (int .Values.limits.maxStreamSeconds)) }}
-{{- fail (printf "gateway.backendTrafficPolicy.maxStreamDuration (%ds) would cut streams that limits.maxStreamSeconds (%d) allows. Raise it." $stream (int .Values.limits.maxStreamSeconds)) }}
+{{- if and .Values.gateway.enabled .Values.gateway.backendTrafficPolicy.enabled $stream (le $stream (int .Values.limits.maxStreamSeconds)) }}
+{{- fail (printf "gateway.backendTrafficPolicy.maxStreamDuration (%ds) would cut streams that limits.maxStreamSeconds (%d) allows. Raise it, or set it to 0s." $stream (int .Values.limits.maxStreamSeconds)) }}
 {{- end }}
 {{- $ports := list .Values.ports.grpc .Values.ports.health .Values.ports.metrics }}
 {{- if ne (len ($ports | uniq)) 3 }}

@@ -20,7 +20,7 @@ from rhapsode_server.rpc.call import Call, Context
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.session import Session
 from rhapsode_server.rpc.session_convert import SessionLimits
-from rhapsode_server.synthesizer import Done, Event, Started
+from rhapsode_server.synthesizer import Audio, Done, Event, Started
 from rhapsode_server.synthesizer.checks import check_language
 
 SESSION_LIMITS = SessionLimits()
@@ -28,7 +28,9 @@ _SOUNDING = (synthesis_pb2.SynthesizeResponse, session_pb2.StreamSynthesizeRespo
 
 
 class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
-    """`longest` is the most seconds that one call may take; `trace_id` names the caller's trace, or ""."""
+    """`longest` is the most seconds that a call may take beyond the length of its sound; `trace_id` names the
+    caller's trace, or "".
+    """
 
     def __init__(
         self,
@@ -50,9 +52,11 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
             call.adopt(request.request_id)
             asked = convert.request(request, call.request_id, call.tenant)
             terms = convert.terms(request, context.time_remaining(), call.started)
-            async with _at_most(self._longest), aclosing(synthesizer.synthesize(asked, terms)) as events:
+            events = synthesizer.synthesize(asked, terms)
+            async with _at_most(self._longest) as limit, aclosing(events):
                 async for event in events:
                     _note(call, asked, event)
+                    _extend(limit, event, call)
                     message = convert.response(event, asked, synthesizer.model.name, self._trace_id())
                     await call.write(context, message)
 
@@ -84,15 +88,22 @@ def sound_in(message: object) -> tuple[float, float] | None:
 
 
 @asynccontextmanager
-async def _at_most(seconds: float) -> AsyncIterator[None]:
+async def _at_most(seconds: float) -> AsyncIterator[asyncio.Timeout]:
     try:
-        async with asyncio.timeout(seconds):
-            yield
+        async with asyncio.timeout(seconds) as limit:
+            yield limit
     except TimeoutError:
         raise StreamTooLong(
-            f"This call took longer than {seconds:g} seconds, the most that this server gives to one. Send"
-            " the text in parts."
+            f"This call took {seconds:g} seconds more than its sound lasts, the most that this server waits."
+            " Read the sound as it comes, and send the rest of the text again."
         ) from None
+
+
+def _extend(limit: asyncio.Timeout, event: Event, call: Call) -> None:
+    """Sound takes its time to be heard: a text that was let in is never cut because it is long."""
+    end = limit.when()
+    if isinstance(event, Audio) and end is not None and not limit.expired():
+        limit.reschedule(end + event.samples / call.sample_rate)
 
 
 def _note(call: Call, asked: Request, event: Event) -> None:
