@@ -49,6 +49,8 @@ def _say_dotted(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
     if name == "st":
         street = scene.named or not next_word(found)[:1].isupper()
         return spread("Street" if street else "Saint", *found.span(), after=stop if street else "")
+    if name == "pt" and re.fullmatch(r"[IVXL]{1,7}|\d{1,3}", next_word(found)):
+        return spread("Part" if capital else "part", *found.span())
     if name in TITLES and capital and next_word(found):
         return spread(TITLES[name], *found.span())
     if name in NUMBERED_WORDS and _NUMERAL.fullmatch(next_word(found)):

@@ -20,7 +20,7 @@ SILENT = "\x00"
 GREEK = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩαβγδεζηθικλνξοπρσςτυφχψω"
 """Spoken by name where one stands alone; a word of them is another script."""
 
-SIGNS = "£€¥₹₩₽₿¢°±×÷√≈≠≤≥∞½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚²³µ§№…–—•" + GREEK
+SIGNS = "£€¥₹₩₽₿¢°±×÷√≈≠≤≥∞½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻µ§№…–—•" + GREEK
 """Kept as they are: each has a reading somewhere in the rules."""
 
 _ALIKE = {

@@ -11,9 +11,24 @@ from rhapsode_server.text import numerals
 from rhapsode_server.text.spoken import Part, Scene, spread
 from rhapsode_server.text.tables import CODE_WORDS, STARTERS
 
-WHOLE = r"(?:\d{1,3}(?:,\d{3}){1,6}(?!\d|,\d)|\d{1,40})"
-AMOUNT = rf"(?:\d{{1,3}}(?:\.\d{{3}}){{1,6}},\d{{2}}(?![\d.,]\d|\d)|{WHOLE}(?:\.\d{{1,20}})?|\.\d{{1,20}})"
-"""1.234,50  1,234  1234  3.14  .5"""
+NARROW = "\u00a0"
+"""Stands in a view for a space that does not part two numbers (source.py)."""
+GROUPED = (
+    rf"(?:[1-9]\d{{0,2}}(?:{NARROW}\d{{3}}){{1,6}}(?!{NARROW}?\d)"
+    r"|[1-9]\d{0,2}(?=(?: \d{3}){0,5} 000(?!\d))(?: \d{3}){1,6}(?! ?\d)"
+    r"|[1-9]\d?(?:(?=(?: \d{3}){0,5} 0\d\d(?!\d))(?: \d{3}){1,6}|(?: \d{3}){2,6})(?! ?\d))"
+)
+"""1 000 000: groups of three. Common spaces may part numbers too ("rooms 12 345", "601 234 567"), so there
+must be a group that is none by itself, or two behind one or two figures."""
+WHOLE = rf"(?:\d{{1,3}}(?:,\d{{3}}){{1,6}}(?!\d|,\d)|{GROUPED}|\d{{1,40}})"
+AMOUNT = (
+    r"(?:\d{1,3}(?:\.\d{3}){1,6},\d{2}(?![\d.,]\d|\d)"
+    rf"|{GROUPED},\d{{1,2}}(?!\s?\d)|{WHOLE}(?:\.\d{{1,20}})?|\.\d{{1,20}})"
+)
+"""1.234,50  1 234,50  1,234  1234  3.14  .5"""
+SINGLE_FRACTIONS = "½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚"
+RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+"""Figures of a power or a note, in the order of their values."""
 TO = r"\s?[-–]\s?"
 """What stands between the two ends of a range."""
 ALONE = r"(?<![\w.)])"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from string import digits as FIGURES
 
 from rhapsode_server.text import numerals
-from rhapsode_server.text.figures import AMOUNT, TO, ends_sentence, number
+from rhapsode_server.text.figures import AMOUNT, RAISED, SINGLE_FRACTIONS, TO, ends_sentence, number
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 from rhapsode_server.text.tables import IRREGULAR, PER, UNITS
 
@@ -32,7 +32,7 @@ _TOUCHING = "|".join(map(re.escape, _ALL))
 _DISTANT = "|".join(map(re.escape, _APART))
 _MEASURE = re.compile(
     rf"{_AMOUNTS}(?:(?P<join>\s|-)?(?P<stopped>{'|'.join(_STOPPED)})\.(?=\s|\Z)"
-    rf"|(?:(?P<touching>{_TOUCHING})|(?P<gap>\s|-)(?P<apart>{_DISTANT}))(?![\w²³°/']|-\d|(?<=\s[A-Z])\.))"
+    rf"|(?:(?P<touching>{_TOUCHING})|(?P<gap>\s|-)(?P<apart>{_DISTANT}))(?![\w{RAISED}⁻°/']|-\d|(?<=\s[A-Z])\.))"
 )
 _POWER = r"(?:[²³]|\^[23])"
 _SOME = "|".join(map(re.escape, sorted(UNITS, key=len, reverse=True)))
@@ -51,6 +51,17 @@ _DURATION = re.compile(
 )
 """1h 30m, 1h30m, 2h 5m 10s: beside hours or seconds an m is minutes."""
 _FEET = re.compile(r"(?P<feet>\d{1,2})'\s?(?P<inches>\d{1,2})\"")
+_ANGLE = re.compile(
+    r"(?P<degree>\d{1,3})°\s?(?P<minute>[0-5]?\d)'(?:\s?(?P<second>[0-5]?\d(?:\.\d{1,6})?)(?:\"|''))?(?!\w)"
+)
+"""40° 26' 46": beside degrees the strokes are minutes and seconds."""
+_STROKE = re.compile(rf"(?<=[\d{SINGLE_FRACTIONS}])(?:''|['\"])(?!\w)")
+_SIDES = re.compile(
+    rf"(?P<first>{AMOUNT})(?P<sign>['\"])\s?[x×]\s?(?P<amount>{AMOUNT})(?P=sign)"
+    rf"(?:\s?[x×]\s?(?P<third>{AMOUNT})(?P=sign))?(?!\w)"
+)
+_SINGLE = re.compile(rf"1|\d{{1,3}}/\d{{1,3}}|[{SINGLE_FRACTIONS}]")
+"""One, or a part of one."""
 _PERCENT = re.compile(rf"(?P<first>{AMOUNT})(?:\s?%?{TO}(?P<amount>{AMOUNT}))?\s?(?P<sign>%)")
 _PER = re.compile(r"/(" + "|".join(sorted(map(re.escape, PER), key=len, reverse=True)) + r")(?![\w/])")
 
@@ -131,6 +142,39 @@ def _say_feet(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return [*feet, Part(name, found.end("feet"), found.end("feet") + 1), *inches]
 
 
+def _say_angle(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    parts: list[Part] = []
+    for name, after in (("degree", "minute"), ("minute", "second"), ("second", "")):
+        if found[name]:
+            end = found.start(after) if after and found[after] else found.end()
+            unit = several(name) if numerals.plural(found[name]) else name
+            parts += [*number(found[name], found.start(name)), Part(unit, found.end(name), end)]
+    return parts
+
+
+def _say_sides(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
+    if found["sign"] in scene.quotes:
+        return None
+    parts: list[Part] = []
+    unit = "foot" if found["sign"] == "'" else "inch"
+    for name in filter(found.group, ("first", "amount", "third")):
+        begin, end = found.span(name)
+        parts += [Part("by", parts[-1].end, begin)] if parts else []
+        single = scene.before in ("a", "an") or not numerals.plural(found[name])
+        said = unit if single else several(unit)
+        parts += [*number(found[name], begin), Part(said, end, end + 1)]
+    return parts
+
+
+def _say_stroke(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
+    """ "5' tall" is five feet, "a 6' fence" six foot; where a quotation is open the sign only closes it."""
+    if found[0] in scene.quotes:
+        return None
+    single = _SINGLE.fullmatch(scene.before) or scene.earlier[-2:-1] in (("a",), ("an",))
+    unit = "foot" if found[0] == "'" else "inch"
+    return [Part(unit if single else several(unit), *found.span())]
+
+
 def _say_percent(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return [*_amounts(found), Part("percent", *found.span("sign"))]
 
@@ -150,7 +194,14 @@ _UNIT_RULES = (
     Rule(_MEASURE, _say_measure),
 )
 RULES = {
-    FIGURES: (Rule(_FEET, _say_feet), Rule(_PERCENT, _say_percent), *_UNIT_RULES),
+    FIGURES: (
+        Rule(_ANGLE, _say_angle),
+        Rule(_SIDES, _say_sides),
+        Rule(_FEET, _say_feet),
+        Rule(_PERCENT, _say_percent),
+        *_UNIT_RULES,
+    ),
     ".": (Rule(_PERCENT, _say_percent), *_UNIT_RULES),
     "/": (Rule(_PER, _say_per),),
+    "'\"": (Rule(_STROKE, _say_stroke),),
 }

@@ -35,6 +35,7 @@ class Normalizer:
         self._ready: list[Spoken] = []
         self._held = False
         self._line = punctuation.Line()
+        self._quotes = punctuation.Quotes()
         self._earlier: deque[str] = deque(maxlen=Scene.MOST_EARLIER)
         self._named = False
         self._shouted = False
@@ -86,7 +87,9 @@ class Normalizer:
         chunk = view.chunks[-1]
         following = "" if chunk.newlines > 1 else chunk.following
         named = self._named and bool(self._last) and not (self._last and self._last.after)
-        return Scene(tuple(self._earlier), named, self._shouted, self._line.starting, following)
+        return Scene(
+            tuple(self._earlier), named, self._shouted, self._line.starting, following, self._quotes.open
+        )
 
     def _remember(self, written: str) -> None:
         """Keep what was read for the rules that look back."""
@@ -126,6 +129,7 @@ class Normalizer:
     def _punctuate(self, view: View) -> int:
         """Hear the sign at the current place as punctuation, or pass over it in silence."""
         end, sign = punctuation.hear(view.text, self._at, view.bounds[0][1], view.chunks[0].following)
+        self._quotes.hear(view.text, self._at, end)
         if sign and self._last:
             self._last.mark(self._line.heard(sign))
         return end
@@ -145,6 +149,8 @@ class Normalizer:
     def _finish(self, chunk: Chunk) -> None:
         """A chunk is done: its white space may mark the word before and sets it free."""
         sign, paragraph = self._line.end(chunk)
+        if paragraph:
+            self._quotes = punctuation.Quotes()
         if self._last is None:
             return
         if sign:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from string import digits as FIGURES
 
 from rhapsode_server.text import numerals
-from rhapsode_server.text.figures import ALONE, AMOUNT, END, TO, digits, names_code, number
+from rhapsode_server.text.figures import ALONE, AMOUNT, END, RAISED, TO, WHOLE, digits, names_code, number
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 from rhapsode_server.text.tables import (
     CALL_WORDS,
@@ -31,7 +31,7 @@ _SIGNS = {
 _VERSION = re.compile(
     r"(?P<v>[vV]\.?)?(?P<rest>\d{1,5}(?:\.\d{1,5}){2,6})(?![\w])|(?P<w>[vV])(?P<one>\d{1,5}(?:\.\d{1,5})?)(?![\w])"
 )
-_ORDINAL = re.compile(rf"(\d{{1,3}}(?:,\d{{3}}){{1,6}}|\d{{1,40}})(?:st|nd|rd|th|ST|ND|RD|TH){END}")
+_ORDINAL = re.compile(rf"({WHOLE})(?:st|nd|rd|th|ST|ND|RD|TH){END}")
 _OF_TENS = re.compile(r"'?\d{1,3}0'?s")
 _DECADE = re.compile(rf"'?(\d{{2}}0|\d0)'?s{END}|'?(1\d{{2}}0|20\d0)'?s{END}")
 _MIXED = re.compile(rf"(\d{{1,9}})(?:[\s-](\d{{1,2}})/(\d{{1,3}})|[\s-]?([½¼¾⅓⅔⅛⅜⅝⅞⅕⅖⅗⅘⅙⅚])){END}(?!/)")
@@ -42,7 +42,7 @@ _SINGLE = {
 }  # fmt: skip
 _RATIO = re.compile(rf"(\d{{1,9}}):(\d{{1,9}}){END}(?!:)")
 _RANGE = re.compile(rf"({AMOUNT}){TO}({AMOUNT}){END}(?![-–]\d)")
-_TIMES = re.compile(rf"({AMOUNT})\s?[x×*]\s?({AMOUNT})(?=[\W_]|x|\Z)|({AMOUNT})x{END}")
+_TIMES = re.compile(rf"({AMOUNT})\s?[x×*]\s?({AMOUNT})(?=[\W_{RAISED}]|x|\Z)|({AMOUNT})x{END}")
 _NUMBERED = re.compile(rf"(?:#|№\s?|Nos?\.\s?)(?=(\d))(\d{{1,40}}){END}")
 _CODE_SIGN = re.compile(r"#(?=[A-Z]{1,4}-?\d)")
 _SCIENTIFIC = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)[eE]([-+]?)(\d{1,3})(?![\w-])")
@@ -132,11 +132,11 @@ def _say_fraction(found: re.Match[str], _: Scene) -> Sequence[Part] | None:
         return spread(fraction(*_SINGLE[found[3]]), *found.span())
     if found[0] in _SPECIAL:
         return spread(_SPECIAL[found[0]], *found.span())
-    above, below = found[1], found[2]
-    if "." in above or (int(above.replace(",", "")) >= int(below) and below in ("5", "10", "100")):
+    above, below = numerals.plain(found[1]), found[2]
+    if "." in above or (int(above) >= int(below) and below in ("5", "10", "100")):
         out_of = spread("out of", found.end(1), found.start(2))
-        return [*number(above, found.start(1)), *out_of, *number(below, found.start(2))]
-    return spread(fraction(int(above.replace(",", "")), int(below)), *found.span())
+        return [*number(found[1], found.start(1)), *out_of, *number(below, found.start(2))]
+    return spread(fraction(int(above), int(below)), *found.span())
 
 
 def _say_ratio(found: re.Match[str], _: Scene) -> Sequence[Part]:
@@ -165,7 +165,9 @@ def _say_range(found: re.Match[str], scene: Scene) -> Sequence[Part] | None:
 def _say_times(found: re.Match[str], _: Scene) -> Sequence[Part]:
     if found[3]:
         return [*number(found[3], found.start(3)), Part("times", found.end(3), found.end())]
-    between = "times" if "*" in found[0] or found.string[found.end() :].startswith(" =") else "by"
+    behind = found.string[found.end() :]
+    product = "*" in found[0] or behind.startswith((" =", "^", "⁻", *RAISED))
+    between = "times" if product else "by"
     return [
         *number(found[1], found.start(1)),
         Part(between, found.end(1), found.start(2)),
@@ -214,8 +216,8 @@ def _is_year(figures: str, scene: Scene, *, certain: bool = False) -> bool:
 
 def _say_plain(found: re.Match[str], scene: Scene) -> Sequence[Part]:
     text, begin = found[0], found.start()
-    if "," in text or "." in text:
-        return number(text, begin)
+    if not text.isdecimal():
+        return digits(text, begin) if " " in text and names_code(scene) else number(text, begin)
     coded = len(text) >= 4 and names_code(scene)
     called = len(text) == 3 and (text == "911" or scene.before in CALL_WORDS)
     posted = len(text) == 5 and scene.shouted and scene.before in STATES

@@ -26,7 +26,8 @@ def plain(figures: str) -> str:
     """Without the marks of groups, and with a point: "1,234.5" -> "1234.5", "1.234,50" -> "1234.50"."""
     if _COMMA_LAST.fullmatch(figures):
         return figures.replace(".", "").replace(",", ".")
-    return figures.replace(",", "")
+    together = "".join(figures.split())
+    return together.replace(",", "" if together == figures else ".")
 
 
 def digits(figures: str) -> str:
@@ -36,10 +37,8 @@ def digits(figures: str) -> str:
 
 def cardinal(figures: str) -> str:
     """ "1,234" -> "one thousand two hundred and thirty four"; a very long number digit by digit."""
-    plain = figures.replace(",", "")
-    if len(plain) > LONGEST_CARDINAL:
-        return digits(plain)
-    return _worded(int(plain), "cardinal")
+    whole = plain(figures)
+    return digits(whole) if len(whole) > LONGEST_CARDINAL else _worded(int(whole), "cardinal")
 
 
 def decimal(figures: str) -> str:
@@ -51,8 +50,8 @@ def decimal(figures: str) -> str:
 
 def ordinal(figures: str) -> str:
     """ "21" -> "twenty first"."""
-    plain = figures.replace(",", "")
-    return digits(plain) if len(plain) > LONGEST_CARDINAL else _worded(int(plain), "ordinal")
+    whole = plain(figures)
+    return digits(whole) if len(whole) > LONGEST_CARDINAL else _worded(int(whole), "ordinal")
 
 
 def year(figures: str) -> str:
@@ -68,4 +67,4 @@ def decade(figures: str) -> str:
 
 def plural(figures: str) -> bool:
     """Whether so many of a thing are "things": all but exactly one."""
-    return figures.replace(",", "").lstrip("-+") != "1"
+    return plain(figures).lstrip("-+") != "1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from rhapsode_server.text.figures import RAISED
 from rhapsode_server.text.source import Chunk
 from rhapsode_server.text.spoken import Spoken
 
@@ -18,7 +19,7 @@ _QUOTE = re.compile(r">+\Z")
 _RULE = re.compile(r"(?:[-=*_]{3,}|[|:+-]{3,})\Z")
 _FENCE = re.compile(r"(?:```|~~~)[\w+#.-]{0,30}\Z")
 _BOX = re.compile(r"\[[xX]?\]\Z")
-_CLOSERS = re.compile(r"[\"')\]}*_`~\x00.,;:!?—]*\Z")
+_CLOSERS = re.compile(rf"[\"')\]}}*_`~\x00.,;:!?—{RAISED}]*\Z")
 _ELLIPSIS = re.compile(r"…[.…]{0,500}|\.[.…]{1,500}")
 _DASHES = re.compile(r"--{1,500}|[—–]{1,500}")
 _PLAIN = {",": ",", ";": ";", ":": ":", "!": "!", "?": "?", "|": ",", ")": ",", "(": ",", "•": ","}
@@ -62,6 +63,26 @@ class Line:
         if item or chunk.following in "-*+•#>`":
             return ".", False
         return ("," if chunk.following.isupper() or chunk.following.isdigit() else ""), False
+
+
+class Quotes:
+    """Which quotation marks are open: behind figures the same signs are feet and inches."""
+
+    def __init__(self) -> None:
+        self._double = self._single = False
+
+    @property
+    def open(self) -> str:
+        """Those that are, as they are written."""
+        return "'" * self._single + '"' * self._double
+
+    def hear(self, text: str, begin: int, end: int) -> None:
+        """Take note of the marks in [begin, end); an apostrophe within a word is none."""
+        for at in range(begin, end):
+            if text[at] == '"':
+                self._double = not self._double
+            elif text[at] == "'":
+                self._single = not text[:at][-1:].isalnum() and text[at + 1 : at + 2].isalnum()
 
 
 def hear(text: str, at: int, bound: int, following: str) -> tuple[int, str]:

@@ -10,9 +10,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from rhapsode_server.text import numerals
 from rhapsode_server.text.characters import GREEK
+from rhapsode_server.text.figures import RAISED
 from rhapsode_server.text.source import TARGET
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
+from rhapsode_server.text.tables import UNITS
 
 _SPOKEN = {
     "&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "°": "degrees", "£": "pounds",
@@ -37,7 +40,10 @@ _BARE = {"<": "less than", ">": "more than", "<=": "at most", ">=": "at least", 
 _UNTIL = re.compile(r"(?:(?<=[ap]m)|(?<=[AP]M)|(?<=[ap]\.m\.))\s?[-–]\s?(?=\d)")
 _SHARP = re.compile(r"(?<=[A-G])#(?!\w)")
 _DOT = re.compile(r"(?<!\S)\.(?=[A-Za-z]{2})")
-_POWER = re.compile(r"[²³]")
+_POWER = re.compile(rf"(?P<sign>[⁺⁻])?(?P<power>[{RAISED}]{{1,15}})|[⁺⁻]")
+_NOTED = re.compile(r"([A-Za-z]{2,30})\Z|[.,;:!?\"']\Z")
+"""What a raised figure is a note of, unless the word is a unit or a function."""
+_FUNCTIONS = frozenset(("sin", "cos", "tan", "log", "ln", "exp"))
 _RAISED = re.compile(r"(?<=[\w)])\^(?=[\w(-])")
 _TIMES = re.compile(r"(?<=\d)\*(?=\d)")
 _TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,120}/?>|<!--[^\n]{0,120}-->")
@@ -54,6 +60,24 @@ _ESCAPED = re.compile(r"\\[\\`*_{}\[\]()#+.!|<>~-]")
 
 def _say(found: re.Match[str], _: Scene) -> Sequence[Part]:
     return spread(" ".join(_SPOKEN[sign] for sign in found[0]), *found.span())
+
+
+def _say_power(found: re.Match[str], _: Scene) -> Sequence[Part]:
+    """x² squared, 10⁶ to the sixth, 10⁻³ to the minus three; a note's number is silent, as [1] is."""
+    before, power = found.string[max(0, found.start() - 31) : found.start()], found["power"]
+    if power is None:
+        return spread("plus" if found[0] == "⁺" else "minus", *found.span())
+    if found[0] in _SPOKEN:
+        return spread(_SPOKEN[found[0]], *found.span())
+    figures = "".join(str(RAISED.index(one)) for one in power)
+    if not before.strip():
+        return spread(numerals.cardinal(figures), *found.span())
+    noted = _NOTED.search(before)
+    if noted and not found["sign"] and not (noted[1] in UNITS or noted[1] in _FUNCTIONS):
+        return ()
+    minus = found["sign"] == "⁻"
+    said = numerals.ordinal(figures) if figures.strip("0") and not minus else numerals.cardinal(figures)
+    return spread(f"to the {'minus ' if minus else ''}{said}", *found.span())
 
 
 def _say_compared(found: re.Match[str], scene: Scene) -> Sequence[Part]:
@@ -128,7 +152,7 @@ RULES = {
     "<>!=≤≥≠": (Rule(_COMPARED, _say_compared),),
     "^": (Rule(_RAISED, _say_raised),),
     "*": (Rule(_TIMES, _say_times),),
-    "²³": (Rule(_POWER, _say),),
+    RAISED + "⁺⁻": (Rule(_POWER, _say_power),),
     "&=@%×÷√≈≠≤≥∞±§№£€¥₹₿¢°µΩ+": (Rule(_ALONE, _say),),
     GREEK + "µ": (Rule(_GREEK, _say_greek),),
 }

@@ -22,6 +22,8 @@ TARGET = re.compile(r"\]\((?:[^()\n]|\([^()\n]{0,100}\)){0,400}\)")
 """The second half of a Markdown link, which may hold a title with spaces."""
 _STOP = re.compile(r"\s|\{|\]\(")
 _SPACE = re.compile(r"\s*")
+_NARROW = frozenset("\u00a0\u2007\u2009\u202f")
+"""Spaces which part the groups of one number: no-break, of a figure's width, thin, narrow no-break."""
 _WIDEST = 500
 """Characters that brackets may span. A decision about them looks no further."""
 _OPEN_BRACE = re.compile(r"\{[^{}\n]*\Z")
@@ -34,6 +36,7 @@ class Chunk:
 
     `text` is folded, `places` gives the caller's position of each folded character. `newlines` counts
     the line ends in the white space after it, `following` is the first character beyond ("" at the end).
+    `narrow` tells that this white space is a single one of those that part the groups of one number.
     """
 
     text: str
@@ -43,6 +46,7 @@ class Chunk:
     until: int
     newlines: int
     following: str
+    narrow: bool = False
 
 
 class Source:
@@ -139,6 +143,7 @@ class Source:
             until=self._base + until,
             newlines=_line_ends(self._text[end:until]),
             following=following if following.isascii() else fold(following),
+            narrow=self._text[end:until] in _NARROW,
         )
 
 

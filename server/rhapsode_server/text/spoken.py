@@ -41,6 +41,7 @@ class Scene:
     `earlier` are up to MOST_EARLIER words of the same sentence, as written but in lower case; `named`
     tells that the last of them began with a capital, `shouted` that it was all capitals. `following` is the
     first character of the text behind what the rule is shown, "" at the end or where a paragraph ends.
+    `quotes` are the quotation marks, ' and ", that are open.
     """
 
     MOST_EARLIER: ClassVar[int] = 4
@@ -50,6 +51,7 @@ class Scene:
     shouted: bool
     line_start: bool
     following: str
+    quotes: str = ""
 
     @property
     def before(self) -> str:

@@ -133,7 +133,7 @@ DECADE_WORDS = _set("the late early mid my your his her our their its pre post u
 """Two figures and an s after one of these are a decade and no seconds."""
 YEAR_WORDS = _set("in since by from until till year of during circa before after summer winter fall spring")
 NUMBERED_WORDS = _set(
-    "vol ch fig "
+    "vol ch fig pt "
     "chapter part act section volume book phase war type title article level class step stage grade appendix "
     "bowl episode season round group figure table unit mark paragraph scene"
 )

@@ -13,13 +13,13 @@ from rhapsode_server.text.figures import digits
 from rhapsode_server.text.spoken import Part, Rule, Scene, spread
 
 _NATIONAL = re.compile(
-    r"(?:\+?\d{1,3}[ .-])?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\w-])"
-    r"(?:,? ?(?:x|ext\.?) ?\d{1,6}(?!\w))?"
+    r"(?:\+?\d{1,3}[\s.-])?(?:\(\d{3}\)[\s.-]?|\d{3}[\s.-])\d{3}[\s.-]\d{4}(?![\w-])"
+    r"(?:,?\s?(?:x|ext\.?)\s?\d{1,6}(?!\w))?"
 )
 _LOCAL = re.compile(r"\d{3}-\d{4}(?![\w-])")
-_INTERNATIONAL = re.compile(r"\+\d{1,3}(?:[ .-]?\(?\d{1,5}\)?){2,7}(?!\w)")
+_INTERNATIONAL = re.compile(r"\+\d{1,3}(?:[\s.-]?\(?\d{1,5}\)?){2,7}(?!\w)")
 _TOLL_FREE = re.compile(r"1-(8\d\d)-(?=[A-Z])")
-_CARD = re.compile(r"\d{4}(?:[ -]\d{4}){2,4}(?![\w-])")
+_CARD = re.compile(r"\d{4}(?:[\s-]\d{4}){2,4}(?![\w-])")
 _GROUPED = re.compile(r"\d{1,12}(?:-\d{1,12}){2,10}(?![\w-])|\d{5}-\d{4}(?![\w-])")
 _GROUP = re.compile(r"\d+|\+|[a-z]+")
 FEWEST = 7

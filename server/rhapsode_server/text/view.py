@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rhapsode_server.text.figures import NARROW
 from rhapsode_server.text.source import Chunk, Source
 from rhapsode_server.text.tables import JOINERS, OPENERS, PER, STOPPED, UNITS
 
@@ -35,7 +36,7 @@ _EDGES = " \x00.,;:!?()[]{}\"'*_`~<>"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Chunks joined by single spaces; `bounds` are their [begin, end) in `text`.
+    """Chunks joined by single spaces, NARROW where figures are parted so; `bounds` are their [begin, end).
 
     `places` holds the caller's position of each character of `text` (a joining space has that of the end
     of the chunk before it).
@@ -105,9 +106,14 @@ def _joined(chunks: list[Chunk]) -> View:
         return View(only.text, only.places, ((0, len(only.text)),), (only,))
     places: list[int] = []
     bounds: list[tuple[int, int]] = []
-    for chunk in chunks:
-        if bounds:
-            places.append(chunks[len(bounds) - 1].end)
-        bounds.append((len(places), len(places) + len(chunk.text)))
+    text = ""
+    for number, chunk in enumerate(chunks):
+        if number:
+            before = chunks[number - 1]
+            within = before.narrow and text[-1:].isdecimal() and chunk.text[:1].isdecimal()
+            text += NARROW if within else " "
+            places.append(before.end)
+        bounds.append((len(text), len(text) + len(chunk.text)))
+        text += chunk.text
         places.extend(chunk.places)
-    return View(" ".join(chunk.text for chunk in chunks), places, tuple(bounds), tuple(chunks))
+    return View(text, places, tuple(bounds), tuple(chunks))

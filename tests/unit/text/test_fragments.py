@@ -18,6 +18,7 @@ ann@example.com #tag @me **bold** `x` [text](http://x.y {tomato|T {pause 500ms} 
 ?! . , ; : ( ) " ' ’ & + = / and but café cafe\u0301 漢字 🎉 \u200f # ``` --- No. Chapter IV Henry VIII
 don't well-known don t s 1990s '80s in of to -5 +1 555 4111 5'10" 10 20 am Jan. May he The It W.
 Ph.D. 10k 30s 1h 30m m/s² the 1.200,50 != α <= Vol. 1e6 | -- <b>
+000 234 10⁶ x⁴ ⁻¹ 5' 1" 5'' "b" 'c' 'd "e Pt. II 26' 3° by 12" 6" x
 &amp; C++ .NET /usr/bin a_b x² 16:9 1-2-3 0042 911 call
 """
 BITS = st.sampled_from(
@@ -31,7 +32,7 @@ BITS = st.sampled_from(
         "\n\n## ",
     ]
 )
-GAPS = st.sampled_from(["", " ", " ", " ", "  ", "\n", "\r\n", "\n\n", "\u00a0", "\t"])
+GAPS = st.sampled_from(["", " ", " ", " ", "  ", "\n", "\r\n", "\n\n", "\u00a0", "\u202f", "\t"])
 TEXTS = st.lists(st.tuples(BITS, GAPS), max_size=30).map(lambda pairs: "".join(b + g for b, g in pairs))
 ANYTHING = st.text(
     st.characters(

@@ -10,6 +10,8 @@ DESK = TextDesk(reads="letters", longest=240)
 ABBREVIATIONS = {
     "See Vol. II": "See volume two",
     "Ch. IV and Vol. I of it": "chapter four and volume one of it",
+    "Pt. II, pt. 3 and Pt. I": "Part two, part three and Part one",
+    "the pt. was, 1 pt. of milk": "the pt. was, one pint of milk",
     "Section C": "Section C",
     "Dr. Smith": "Doctor Smith",
     "Mr. and Mrs. Jones": "Mister and Missus Jones",
@@ -77,6 +79,7 @@ WORDS = {
     "h̷e̸l̴l̵o": "hello",
 }
 MARKDOWN = {
+    "cells⁴ divide.¹ So": "cells divide. So",
     "This is **bold**, `code`, *it*, _x_ and ~~no~~.": "This is bold, code, it, x and no.",
     "[text here](https://a.b/c) next": "text here next",
     '[docs](/docs "The title") next': "docs next",

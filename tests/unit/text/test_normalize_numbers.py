@@ -14,6 +14,26 @@ NUMBERS = {
     "105": "one hundred and five",
     "1,234,567": "one million two hundred and thirty four thousand five hundred and sixty seven",
     "a total of 1,200, then": "a total of one thousand two hundred, then",
+    "1 000 000": "one million",
+    "10 000 runners, 250 000 votes": "ten thousand runners, two hundred and fifty thousand votes",
+    "1 234 567.5": "one million two hundred and thirty four thousand five hundred and sixty seven point five",
+    "1\u202f234 and 12\u2009500,5": "one thousand two hundred and thirty four and"
+    " twelve thousand five hundred point five",
+    "601\u00a0234\u00a0567": "six hundred and one million two hundred and thirty four thousand"
+    " five hundred and sixty seven",
+    "10 000-15 000 people": "ten thousand to fifteen thousand people",
+    "the 10 000th": "the ten thousandth",
+    "rooms 12 345": "rooms twelve three hundred and forty five",
+    "601 234 567": "six hundred and one two hundred and thirty four five hundred and sixty seven",
+    "in 2020 300 people": "in twenty twenty three hundred people",
+    "10 100 1000": "ten one hundred one thousand",
+    "2 000\n000": "two thousand, zero zero zero",
+    "account 12 345 678": "account one two three four five six seven eight",
+    "10⁶": "ten to the sixth",
+    "10⁻³": "ten to the minus three",
+    "x⁴ + y¹⁰": "x to the fourth plus y to the tenth",
+    "1.5 × 10⁶ cells": "one point five times ten to the sixth cells",
+    "3² and x³": "three squared and x cubed",
     "3.14": "three point one four",
     "it is .5 or 0.05": "it is zero point five or zero point zero five",
     "-5": "minus five",
@@ -130,6 +150,13 @@ PERCENT_AND_UNITS = {
     "100 Mbps": "one hundred megabits per second",
     "10 µm": "ten micrometers",
     "5'10\" tall": "five foot ten tall",
+    "5' tall, 1\" wide": "five feet tall, one inch wide",
+    "she is 5' and he 6′": "she is five feet and he six feet",
+    "a 6' fence, a 3/8\" drill": "a six foot fence, a three eighths inch drill",
+    "1 1/2\" deep, 5''": "one and a half inches deep, five inches",
+    '1" x 2" board, a 2"x4"': "one inch by two inches board, a two inch by four inch",
+    "40° 26' 46\"": "forty degrees twenty six minutes forty six seconds",
+    "1 000 km/h, 10 000%": "one thousand kilometers per hour, ten thousand percent",
     "5 ft 4 in. tall": "five feet four inches tall",
     "a 10-inch screen, a 5-km run": "a ten inch screen, a five kilometer run",
     "20-25 min": "twenty to twenty five minutes",
@@ -232,6 +259,39 @@ def said(text: str) -> str:
 @pytest.mark.parametrize(("written", "spoken"), CASES)
 def test_what_is_said(written: str, spoken: str) -> None:
     assert said(written).removesuffix(".") == spoken.removesuffix(".")
+
+
+@pytest.mark.parametrize(
+    "written", ["'5' and \"1\"", 'He said "give me 5" and "1".', "the 'Chapter 5', too", "'Apollo 13' flew"]
+)
+def test_a_quotation_that_ends_with_figures_has_no_feet_and_no_inches(written: str) -> None:
+    assert not {"feet", "foot", "inch", "inches"} & set(said(written).split())
+
+
+def test_a_quotation_ends_with_its_paragraph_at_the_latest() -> None:
+    assert said('"It was open.\n\nIt is 5" wide') == "It was open. It is five inches wide"
+
+
+@pytest.mark.parametrize("gap", [" ", "\u00a0", "\u2007", "\u2009", "\u202f"])
+def test_the_words_of_a_grouped_number_come_from_all_of_it(gap: str) -> None:
+    written = f"over 1{gap}000{gap}000 people"
+    (piece,) = DESK.pieces(written)
+    assert [(word.text, written[word.start : word.end]) for word in piece.words] == [
+        ("over", "over"),
+        ("one", f"1{gap}000{gap}000"),
+        ("million", f"1{gap}000{gap}000"),
+        ("people", "people"),
+    ]
+
+
+def test_each_part_of_a_power_comes_from_its_own_characters() -> None:
+    written = "about 10⁻¹² m, or 1\" and 5'"
+    words = [
+        (word.text, written[word.start : word.end]) for piece in DESK.pieces(written) for word in piece.words
+    ]
+    power = [("to", "⁻¹²"), ("the", "⁻¹²"), ("minus", "⁻¹²"), ("twelve", "⁻¹²")]
+    assert words[1:6] == [("ten", "10"), *power]
+    assert words[-5:] == [("one", "1"), ("inch", '"'), ("and", "and"), ("five", "5"), ("feet", "'")]
 
 
 def test_the_tables_are_as_wide_as_promised() -> None:
