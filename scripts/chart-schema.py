@@ -3,7 +3,8 @@
 A comment above a key may hold `# -- what it means` and, between two lines `# @schema`, what JSON schema
 cannot guess from the default: bounds, patterns, choices. Every object of the chart is closed (a key that
 is not in values.yaml is an error), every key with a default is required (null takes nothing away), and a
-number is a `number` unless the comment says `type: integer`. With --check nothing is written.
+number is a `number` unless the comment says `type: integer`. `settings: {}` stands for the server's own tree
+of settings, so that a typo in it is known before a pod is. With --check nothing is written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rhapsode_server.settings import Settings
 
 CHART = Path(__file__).resolve().parents[1] / "helm" / "rhapsode"
 FENCE = "@schema"
@@ -50,6 +52,8 @@ def _mapping(node: yaml.MappingNode, lines: list[str], path: str) -> Schema:
 
 def _property(node: yaml.Node, lines: list[str], line: int, name: str) -> Schema:
     said, description = _comment(lines, line)
+    if "settings" in said:
+        return {"description": description, **_settings()}
     if isinstance(node, yaml.MappingNode) and "additionalProperties" not in said:
         if not node.value:
             raise ValueError(f"{name} is an empty object: say `additionalProperties` in its @schema")
@@ -84,6 +88,30 @@ def _comment(lines: list[str], line: int) -> tuple[Schema, str]:
     starts = [number for number, text in enumerate(above) if text.startswith("-- ")]
     words = " ".join(above[starts[-1] :]).removeprefix("-- ") if starts else ""
     return yaml.safe_load("\n".join(inside)) or {}, words
+
+
+def _settings() -> Schema:
+    """What the server takes, section by section; a setting that is unset is left out, so nothing is null."""
+    sections = {}
+    for section, field in Settings.model_fields.items():
+        keys = {key: _given(schema) for key, schema in _properties(field.annotation).items()}
+        sections[section] = {"type": "object", "additionalProperties": False, "properties": keys}
+    return {"type": "object", "additionalProperties": False, "properties": sections}
+
+
+def _properties(section: Any) -> Schema:
+    properties: Schema = section.model_json_schema()["properties"]
+    return properties
+
+
+def _given(schema: Schema) -> Schema:
+    """One setting's schema: what it may be, not what it means; and never null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    told = ("title", "description", "default", "anyOf")
+    kept = {key: value for key, value in schema.items() if key not in told}
+    if kept.get("type") == "object":  # its keys are written into a file as they are
+        kept["propertyNames"] = {"pattern": "^[A-Za-z0-9_-]+$"}
+    return {**kept, **choices[0]} if choices else kept
 
 
 def main() -> int:

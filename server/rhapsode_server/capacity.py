@@ -2,9 +2,9 @@
 
 The model. N callers alternate between listening to an utterance of `seconds` and being silent, so that each
 listens for the share `speaking` of the time. A pod serves `streams_per_pod` utterances as it should; one more
-must wait. Balancing by turns makes the load of one of R pods at most as uneven as a Poisson variable of mean
-m = N x speaking / R, so m + z x sqrt(m) <= streams_per_pod must hold with z standard deviations of room,
-still after `spare` pods are lost, and m be at most `target` of the slots, where the scaler acts.
+must wait. Balancing by turns makes the load of one of R pods at most as uneven as a Poisson variable X of
+mean m = N x speaking / R, so P(X >= streams_per_pod) <= risk must hold, still after `spare` pods are lost,
+and m be at most `target` of the slots, where the scaler acts.
 What must not live here: measuring (bench/), scaling (the chart).
 """
 
@@ -18,11 +18,15 @@ import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
+from typing import Any
 
 from rhapsode_server.errors import ConfigError
 
 MOST_CALLERS = 1_000_000
+MOST_STREAMS = 4096
+"""Of one pod: no server takes more slots."""
+MOST_PODS = 1_000_000
+LEAST_RISK, LEAST_SPEAKING = 1e-9, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,28 @@ class Supply:
 
 def replicas(demand: Demand, supply: Supply) -> int:
     """The fewest pods that serve the demand (formula at the head of this file)."""
-    working = max(1, math.ceil(demand.streams / (supply.target * supply.streams_per_pod)))
-    deviations = NormalDist().inv_cdf(1 - supply.risk)
-    while _needed(demand.streams / working, deviations) > supply.streams_per_pod:
-        working += 1
-    return working + supply.spare
+    busiest = min(supply.target * supply.streams_per_pod, _bearable(supply))
+    return max(1, math.ceil(demand.streams / busiest)) + supply.spare
 
 
-def _needed(mean: float, deviations: float) -> float:
-    """Slots that a pod with this mean load needs; the half corrects for load being whole numbers."""
-    return mean + deviations * math.sqrt(mean) + 0.5
+def _bearable(supply: Supply) -> float:
+    """The largest mean load of a pod with which an utterance meets it full no more often than is allowed."""
+    low, high = 0.0, float(supply.streams_per_pod)
+    for _ in range(60):
+        mean = (low + high) / 2
+        low, high = (mean, high) if _full(mean, supply.streams_per_pod) <= supply.risk else (low, mean)
+    return low
+
+
+def _full(mean: float, streams: int) -> float:
+    """P(X >= streams) of a Poisson variable with `mean` < streams, by its terms from there on."""
+    term = total = math.exp(streams * math.log(mean) - mean - math.lgamma(streams + 1))
+    count = streams
+    while term > total * 1e-12:
+        count += 1
+        term *= mean / count
+        total += term
+    return total
 
 
 def full_share(demand: Demand, pods: int, streams_per_pod: int, seed: int = 0, rounds: int = 4) -> float:
@@ -96,21 +112,76 @@ def _exponential(draw: random.Random, mean: float) -> float:
     return draw.expovariate(1 / mean) if mean > 0 else 0.0
 
 
-def streams_of(profile: Path, first_audio: float, underruns: float) -> int:
-    """The most streams of a measured profile with which a pod still serves as it should.
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What listeners of one pod heard at so many streams: p95 of the first sound in s, gaps per utterance."""
 
-    The file is a JSON list of {"streams", "first_audio_p95" in seconds, "underruns" per utterance}. A count
-    is taken only where every smaller one was good too. Raises ConfigError.
+    streams: int
+    first_audio: float
+    underruns: float
+
+
+def streams_of(points: list[Point], first_audio: float, underruns: float) -> int:
+    """The most streams with which a pod still serves within these limits; 0 where there is no such number.
+
+    A count is taken only where every smaller one was good, too.
+    """
+    best = 0
+    for point in sorted(points, key=lambda point: point.streams):
+        if not (point.first_audio <= first_audio and point.underruns <= underruns):
+            break
+        best = point.streams
+    return best
+
+
+def measured(file: Path, model: str = "") -> list[Point]:
+    """The points of a profile; of `model`, where the file has several. Raises ConfigError.
+
+    It is what `make bench-service JSON=…` writes, or a JSON list of
+    {"streams", "first_audio_p95" in seconds, "underruns" per utterance}.
     """
     try:
-        points = sorted(json.loads(profile.read_text()), key=lambda point: point["streams"])
-        good = [p["first_audio_p95"] <= first_audio and p["underruns"] <= underruns for p in points]
-        best = good.index(False) if False in good else len(good)
-        if best == 0:
-            raise ConfigError(f"{profile} has no number of streams that is served within these limits.")
-        return int(points[best - 1]["streams"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"Cannot use the profile {profile}: {error}.") from None
+        tree = json.loads(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"Cannot read the profile {file}: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise ConfigError(f"The profile {file} is no JSON. {PROFILE}") from None
+    try:
+        if isinstance(tree, dict):
+            return [_benched(level) for level in _of_one_model(file, tree["levels"], model)]
+        return [_point(each["streams"], each["first_audio_p95"], each["underruns"]) for each in tree]
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"Cannot use the profile {file}. {PROFILE}") from None
+
+
+PROFILE = (
+    "Give a file that `make bench-service JSON=…` has written, or a list of"
+    ' {"streams": 64, "first_audio_p95": 0.2, "underruns": 0.0}.'
+)
+
+
+def _of_one_model(file: Path, levels: list[dict[str, Any]], model: str) -> list[dict[str, Any]]:
+    models = sorted({str(level["model"]) for level in levels})
+    if model not in models and (model or len(models) != 1):
+        raise ConfigError(
+            f"The profile {file} has {', '.join(models) or 'no model'}. Choose one with --model."
+        )
+    return [level for level in levels if model in ("", level["model"])]
+
+
+def _benched(level: dict[str, Any]) -> Point:
+    return _point(
+        level["streams"], level["first_p95"] / 1000, level["under_runs"] / max(1, level["utterances"])
+    )
+
+
+def _point(streams: object, first_audio: object, underruns: object) -> Point:
+    """Raises ValueError for what no measurement gives."""
+    counted = isinstance(streams, int) and not isinstance(streams, bool) and 1 <= streams <= MOST_STREAMS
+    numbers = all(isinstance(value, int | float) and value >= 0 for value in (first_audio, underruns))
+    if not (counted and numbers):
+        raise ValueError
+    return Point(streams, float(first_audio), float(underruns))  # type: ignore[arg-type]
 
 
 def command(argv: list[str]) -> int:
@@ -139,21 +210,44 @@ def command(argv: list[str]) -> int:
 def _asked(given: argparse.Namespace) -> tuple[Demand, Supply]:
     bounds = (
         (1 <= given.callers <= MOST_CALLERS, f"--callers must be from 1 to {MOST_CALLERS}."),
-        (0 < given.speaking <= 1, "--speaking is a share of the time: above 0, at most 1."),
-        (given.seconds > 0, "--seconds must be above 0."),
-        (0 < given.target <= 1, "--target is a share of the slots: above 0, at most 1."),
-        (0 < given.risk < 0.5, "--risk is a share of the utterances: above 0, below 0.5."),
-        (given.spare >= 0, "--spare cannot be negative."),
-        (bool(given.profile) != bool(given.streams_per_pod), "Give --streams-per-pod or --profile."),
+        (
+            LEAST_SPEAKING <= given.speaking <= 1,
+            f"--speaking is a share of the time, from {LEAST_SPEAKING} to 1.",
+        ),
+        (0.1 <= given.seconds <= 3600, "--seconds must be from 0.1 to 3600."),
+        (0.01 <= given.target <= 1, "--target is a share of the slots, from 0.01 to 1."),
+        (
+            LEAST_RISK <= given.risk < 0.5,
+            f"--risk is a share of the utterances, from {LEAST_RISK:g} to below 0.5.",
+        ),
+        (0 <= given.spare <= MOST_CALLERS, f"--spare must be from 0 to {MOST_CALLERS}."),
+        ((given.profile is None) != (given.streams_per_pod is None), "Give --streams-per-pod or --profile."),
+        (
+            given.streams_per_pod is None or 1 <= given.streams_per_pod <= MOST_STREAMS,
+            f"--streams-per-pod must be from 1 to {MOST_STREAMS}.",
+        ),
+        (given.first_audio >= 0, "--first-audio must be 0 or more."),
+        (given.underruns >= 0, "--underruns must be 0 or more."),
     )
     for holds, sentence in bounds:
         if not holds:
             raise ConfigError(sentence)
-    streams = given.streams_per_pod or streams_of(given.profile, given.first_audio, given.underruns)
+    streams = given.streams_per_pod
+    if given.profile is not None:
+        streams = streams_of(measured(given.profile, given.model), given.first_audio, given.underruns)
+        if not streams:
+            raise ConfigError(
+                f"{given.profile} has no number of streams that is served within these limits."
+                " Accept more (--first-audio, --underruns), or measure fewer streams."
+            )
     supply = Supply(streams, given.target, given.risk, given.spare)
-    if _needed(0.01, NormalDist().inv_cdf(1 - given.risk)) > streams:
-        raise ConfigError(f"A pod of {streams} streams cannot meet --risk {given.risk:g}. Allow more.")
-    return Demand(given.callers, given.speaking, given.seconds), supply
+    demand = Demand(given.callers, given.speaking, given.seconds)
+    if replicas(demand, supply) > MOST_PODS:
+        raise ConfigError(
+            f"More than {MOST_PODS} pods of {streams} streams would be needed to keep --risk {given.risk:g}."
+            " Allow more, or give pods that serve more."
+        )
+    return demand, supply
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -163,8 +257,11 @@ def _arguments() -> argparse.ArgumentParser:
         "--speaking", type=float, default=0.4, help="share of a call in which the voice speaks"
     )
     parser.add_argument("--seconds", type=float, default=6.0, help="length of one utterance")
-    parser.add_argument("--streams-per-pod", type=int, default=0, help="what a pod serves as it should")
-    parser.add_argument("--profile", type=Path, help="or a measured profile (JSON) to take that from")
+    parser.add_argument("--streams-per-pod", type=int, help="what a pod serves as it should")
+    parser.add_argument(
+        "--profile", type=Path, help="or what make bench-service JSON=… has measured, to take that from"
+    )
+    parser.add_argument("--model", default="", help="with --profile: whose, where it has several")
     parser.add_argument(
         "--first-audio", type=float, default=0.3, help="with --profile: p95 that is accepted, s"
     )

@@ -1,9 +1,9 @@
 """Run by .venv-chart: which objects of a manifest does Kubernetes not know as they are written?
 
-    python kinds.py FOLDER:FOLDER VERSION... < manifest      one line for each complaint
+    python kinds.py FOLDER VERSION... < manifest      one line for each complaint
 
 Core kinds are held strictly against the schemas of each Kubernetes VERSION (1.30). Kinds of others are held
-against the definitions (CustomResourceDefinition) in the FOLDERs, and every field that such a definition
+against the definitions (CustomResourceDefinition) in the FOLDER, and every field that such a definition
 does not name is a complaint too: the API server would drop it in silence.
 """
 
@@ -21,10 +21,10 @@ import yaml
 Definition = dict[str, Any]
 
 
-def definitions(folders: list[Path]) -> dict[tuple[str, str], Definition]:
+def definitions(folder: Path) -> dict[tuple[str, str], Definition]:
     """Schemas by apiVersion and kind."""
     found = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.yaml"))):
+    for path in sorted(folder.glob("*.yaml")):
         for crd in yaml.safe_load_all(path.read_text()):
             for version in crd["spec"]["versions"]:
                 name = f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]
@@ -69,7 +69,7 @@ def complaints(
 
 def main() -> int:
     """Print every complaint; 1 where there is one."""
-    known, versions = definitions([Path(folder) for folder in sys.argv[1].split(":")]), sys.argv[2:]
+    known, versions = definitions(Path(sys.argv[1])), sys.argv[2:]
     written = {str(found): found for found in yaml.safe_load_all(sys.stdin) if found}  # each object once
     said = [
         f"{found['kind']} {found['metadata']['name']}: {complaint}"

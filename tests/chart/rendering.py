@@ -6,6 +6,7 @@ missing skips, saying so.
 
 from __future__ import annotations
 
+import json
 import subprocess
 from functools import cache
 from hashlib import sha256
@@ -44,10 +45,10 @@ def values_file(case: str) -> Path:
 
 
 @cache
-def manifest(helm: str, *arguments: str) -> str:
+def manifest(helm: str, *arguments: str, release: str = RELEASE, namespace: str = NAMESPACE) -> str:
     """What `helm template` prints; raises Refused with what it complains about."""
     command = [
-        *(program(helm), "template", RELEASE, str(CHART), "--namespace", NAMESPACE),
+        *(program(helm), "template", release, str(CHART), "--namespace", namespace),
         *("--kube-version", KUBERNETES, *arguments),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -66,12 +67,23 @@ def rendered(case: str, helm: str = "helm3") -> list[Object]:
     return objects(manifest(helm, "--values", str(values_file(case))))
 
 
-def with_values(tmp_path: Path, values: Object, helm: str = "helm3") -> list[Object]:
-    """The objects for these values."""
-    text = yaml.safe_dump(values)
+def with_values(tmp_path: Path, values: Object, helm: str = "helm3", **named: str) -> list[Object]:
+    """The objects for these values, of this `release` and in this `namespace` where they are given."""
+    text = json.dumps(values)  # which is YAML that everybody reads alike
     file = tmp_path / f"{sha256(text.encode()).hexdigest()[:16]}.yaml"
     file.write_text(text)
-    return objects(manifest(helm, "--values", str(file)))
+    return objects(manifest(helm, "--values", str(file), **named))
+
+
+def notes(tmp_path: Path, values: Object) -> str:
+    """What Helm tells whoever installs these values; Helm 3 would ask a cluster first."""
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(values))
+    command = [program("helm4"), "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--dry-run=client"]
+    done = subprocess.run([*command, "--values", str(file)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout.partition("\nNOTES:\n")[2]
 
 
 def one(found: list[Object], kind: str, name: str | None = None) -> Object:

@@ -1,7 +1,8 @@
 {{/* Names, labels, and the two computed numbers that everything else hangs on. */}}
 
+{{/* With room for what is appended: -test to the one, -headless to the other. */}}
 {{- define "rhapsode.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- default .Chart.Name .Values.nameOverride | trunc 58 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "rhapsode.fullname" -}}
@@ -16,22 +17,30 @@
 
 {{- define "rhapsode.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "rhapsode.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "rhapsode.labels" -}}
+{{- include "rhapsode.labelsAnd" (list . dict) }}
+{{- end }}
+
+{{/* The usual labels and some more, each key once: what is meant for this object wins over commonLabels. */}}
+{{- define "rhapsode.labelsAnd" -}}
+{{- $more := merge (deepCopy (index . 1)) (index . 0).Values.commonLabels }}
+{{- with index . 0 -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "rhapsode.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
+{{- end }}
+{{- with $more }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "rhapsode.metadata" -}}
 name: {{ include "rhapsode.fullname" . }}
-namespace: {{ .Release.Namespace }}
+namespace: {{ .Release.Namespace | quote }}
 labels:
   {{- include "rhapsode.labels" . | nindent 2 }}
 {{- end }}
@@ -59,15 +68,25 @@ labels:
 {{- end }}
 
 {{- define "rhapsode.grace" -}}
-{{- default (include "rhapsode.leastGrace" .) .Values.shutdown.terminationGracePeriodSeconds }}
+{{- default (include "rhapsode.leastGrace" . | int64) .Values.shutdown.terminationGracePeriodSeconds | int64 }}
 {{- end }}
 
 {{- define "rhapsode.tlsSecret" -}}
 {{- default (printf "%s-tls" (include "rhapsode.fullname" .)) .Values.tls.existingSecret }}
 {{- end }}
 
+{{/* Pods at least, and at most. */}}
 {{- define "rhapsode.replicas" -}}
-{{- if eq .Values.autoscaling.kind "none" }}{{ .Values.replicas }}{{ else }}{{ .Values.autoscaling.minReplicas }}{{ end }}
+{{- ternary .Values.replicas .Values.autoscaling.minReplicas (eq .Values.autoscaling.kind "none") | int }}
+{{- end }}
+
+{{- define "rhapsode.mostReplicas" -}}
+{{- ternary .Values.replicas .Values.autoscaling.maxReplicas (eq .Values.autoscaling.kind "none") | int }}
+{{- end }}
+
+{{/* A number of pods, or a share of them in per cent. */}}
+{{- define "rhapsode.share" -}}
+{{- if kindIs "string" . }}{{ . | quote }}{{ else }}{{ . | int }}{{ end }}
 {{- end }}
 
 {{/* The server's settings file: what the values say, then what `settings` adds. */}}

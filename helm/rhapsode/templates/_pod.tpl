@@ -1,6 +1,21 @@
 {{/* The longer parts of the pod: environment, volumes, weights, accelerator, spread. */}}
 
+{{/* What extraEnv sets wins, and each name is there once: of two, Kubernetes' patches lose one. */}}
 {{- define "rhapsode.env" -}}
+{{- $extra := tpl (toYaml .Values.extraEnv) . | fromYamlArray }}
+{{- $set := list }}
+{{- range $extra }}{{ $set = append $set .name }}{{ end }}
+{{- range include "rhapsode.ownEnv" . | fromYamlArray }}
+{{- if not (has .name $set) }}
+{{ list . | toYaml }}
+{{- end }}
+{{- end }}
+{{- with $extra }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "rhapsode.ownEnv" -}}
 - name: RHAPSODE_CONFIG
   value: /etc/rhapsode/settings/settings.toml
 - name: POD_NAME
@@ -18,16 +33,15 @@
 - name: OTEL_SERVICE_NAME
   value: {{ include "rhapsode.fullname" . }}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: k8s.pod.name=$(POD_NAME),k8s.namespace.name=$(POD_NAMESPACE),k8s.node.name=$(NODE_NAME),service.version={{ .Chart.AppVersion }}
-    {{- range $key, $value := .Values.otel.resourceAttributes }},{{ $key }}={{ $value }}{{ end }}
+  value: {{ include "rhapsode.resourceAttributes" . | quote }}
 {{- with .Values.otel }}
 {{- if .endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
-  value: {{ .endpoint }}
+  value: {{ .endpoint | quote }}
 - name: OTEL_EXPORTER_OTLP_PROTOCOL
-  value: {{ .protocol }}
+  value: {{ .protocol | quote }}
 - name: OTEL_TRACES_SAMPLER
-  value: {{ .sampler }}
+  value: {{ .sampler | quote }}
 - name: OTEL_TRACES_SAMPLER_ARG
   value: {{ .samplerArg | quote }}
 {{- end }}
@@ -40,9 +54,11 @@
 - name: OTEL_EXPORTER_PROMETHEUS_PORT
   value: {{ .Values.ports.metrics | quote }}
 {{- end }}
-{{- with .Values.extraEnv }}
-{{ tpl (toYaml .) $ }}
 {{- end }}
+
+{{- define "rhapsode.resourceAttributes" -}}
+k8s.pod.name=$(POD_NAME),k8s.namespace.name=$(POD_NAMESPACE),k8s.node.name=$(NODE_NAME),service.version={{ .Chart.AppVersion }}
+{{- range $key, $value := .Values.otel.resourceAttributes }},{{ $key }}={{ $value }}{{ end }}
 {{- end }}
 
 {{- define "rhapsode.resources" -}}
@@ -61,11 +77,18 @@
 {{- if and .Values.gpu.enabled .Values.gpu.resourceClaimTemplate }}
 resourceClaims:
   - name: accelerator
-    resourceClaimTemplateName: {{ .Values.gpu.resourceClaimTemplate }}
+    resourceClaimTemplateName: {{ .Values.gpu.resourceClaimTemplate | quote }}
 {{- end }}
 {{- end }}
 
 {{- define "rhapsode.volumeMounts" -}}
+{{- include "rhapsode.ownMounts" . }}
+{{- with .Values.extraVolumeMounts }}
+{{ tpl (toYaml .) $ }}
+{{- end }}
+{{- end }}
+
+{{- define "rhapsode.ownMounts" -}}
 - name: settings
   mountPath: /etc/rhapsode/settings
   readOnly: true
@@ -75,7 +98,7 @@ resourceClaims:
   mountPath: /dev/shm
 {{- if ne .Values.weights.mode "embedded" }}
 - name: weights
-  mountPath: {{ .Values.weights.mountPath }}
+  mountPath: {{ .Values.weights.mountPath | quote }}
   readOnly: true
 {{- end }}
 {{- if .Values.tls.enabled }}
@@ -98,12 +121,16 @@ resourceClaims:
   mountPath: /etc/rhapsode/auth
   readOnly: true
 {{- end }}
-{{- with .Values.extraVolumeMounts }}
+{{- end }}
+
+{{- define "rhapsode.volumes" -}}
+{{- include "rhapsode.ownVolumes" . }}
+{{- with .Values.extraVolumes }}
 {{ tpl (toYaml .) $ }}
 {{- end }}
 {{- end }}
 
-{{- define "rhapsode.volumes" -}}
+{{- define "rhapsode.ownVolumes" -}}
 - name: settings
   configMap:
     name: {{ include "rhapsode.fullname" . }}
@@ -118,49 +145,46 @@ resourceClaims:
 - name: weights
   {{- if eq .Values.weights.mode "pvc" }}
   persistentVolumeClaim:
-    claimName: {{ default (printf "%s-weights" (include "rhapsode.fullname" .)) .Values.weights.pvc.existingClaim }}
+    claimName: {{ default (printf "%s-weights" (include "rhapsode.fullname" .)) .Values.weights.pvc.existingClaim | quote }}
     readOnly: true
   {{- else if eq .Values.weights.mode "download" }}
   emptyDir:
     sizeLimit: {{ .Values.weights.download.sizeLimit }}
   {{- else }}
   image:
-    reference: {{ .Values.weights.image.reference }}
+    reference: {{ .Values.weights.image.reference | quote }}
     pullPolicy: {{ .Values.weights.image.pullPolicy }}
   {{- end }}
 {{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls
   secret:
-    secretName: {{ include "rhapsode.tlsSecret" . }}
+    secretName: {{ include "rhapsode.tlsSecret" . | quote }}
     defaultMode: 0440
 {{- if .Values.tls.clientCaSecret }}
 - name: client-ca
   secret:
-    secretName: {{ .Values.tls.clientCaSecret }}
+    secretName: {{ .Values.tls.clientCaSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- end }}
 {{- with .Values.voices.existingClaim }}
 - name: voices
   persistentVolumeClaim:
-    claimName: {{ . }}
+    claimName: {{ . | quote }}
     readOnly: true
 {{- end }}
 {{- with .Values.weights.download.existingTokenSecret }}
 - name: hub-token
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if .Values.auth.enabled }}
 - name: auth
   secret:
-    secretName: {{ .Values.auth.existingSecret }}
+    secretName: {{ .Values.auth.existingSecret | quote }}
     defaultMode: 0440
-{{- end }}
-{{- with .Values.extraVolumes }}
-{{ tpl (toYaml .) $ }}
 {{- end }}
 {{- end }}
 
@@ -170,18 +194,18 @@ resourceClaims:
 initContainers:
   {{- if eq .Values.weights.mode "download" }}
   - name: download
-    image: {{ include "rhapsode.image" . }}
+    image: {{ include "rhapsode.image" . | quote }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args:
       - download
-      - {{ .Values.weights.download.repository }}
+      - {{ .Values.weights.download.repository | quote }}
       - --revision={{ .Values.weights.download.revision }}
-      - --to={{ .Values.model.source }}
+      - {{ printf "--to=%s" .Values.model.source | quote }}
       {{- if .Values.weights.download.existingTokenSecret }}
       - --token-file=/etc/rhapsode/hub/token
       {{- end }}
       {{- range $file, $digest := .Values.weights.download.digests }}
-      - --sha256={{ $file }}={{ $digest }}
+      - {{ printf "--sha256=%s=%s" $file $digest | quote }}
       {{- end }}
     securityContext:
       {{- include "rhapsode.container.securityContext" . | nindent 6 }}
@@ -196,7 +220,7 @@ initContainers:
         memory: 1Gi
     volumeMounts:
       - name: weights
-        mountPath: {{ .Values.weights.mountPath }}
+        mountPath: {{ .Values.weights.mountPath | quote }}
       - name: tmp
         mountPath: /tmp
       {{- if .Values.weights.download.existingTokenSecret }}
@@ -207,7 +231,7 @@ initContainers:
   {{- end }}
   {{- range .Values.sidecars }}
   - restartPolicy: Always
-    {{- tpl (toYaml .) $ | nindent 4 }}
+    {{- tpl (toYaml (omit . "restartPolicy")) $ | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -1,5 +1,15 @@
-{{/* Contradictions that no schema can see. Each stops the install with a sentence that says what to change. */}}
+{{/* Contradictions that no schema can see. Each stops the install with a sentence that says what to change.
+     Names that are there twice are in _clashes.tpl. */}}
 {{- define "rhapsode.validate" -}}
+{{- $name := include "rhapsode.fullname" . }}
+{{- if or (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) (regexMatch "^(true|false|null|yes|no|on|off|y|n)$" $name) }}
+{{- fail (printf "Objects would be called %q, but a Service's name has small letters, digits and dashes, begins with a letter, and is no word that YAML takes for something else. Set fullnameOverride." $name) }}
+{{- end }}
+{{- $preStop := int64 .Values.shutdown.preStopSeconds }}
+{{- $short := int64 .Values.probes.liveness.terminationGracePeriodSeconds }}
+{{- if le $short $preStop }}
+{{- fail (printf "probes.liveness.terminationGracePeriodSeconds is %d, but preStop alone takes %d of it (shutdown.preStopSeconds), so a hung pod would be killed before it can say where it hangs. Raise it." $short $preStop) }}
+{{- end }}
 {{- $least := int (include "rhapsode.leastGrace" .) }}
 {{- $grace := int (include "rhapsode.grace" .) }}
 {{- if lt $grace $least }}
@@ -9,7 +19,7 @@
 {{- if le (int .Values.rollout.progressDeadlineSeconds) $startup }}
 {{- fail (printf "rollout.progressDeadlineSeconds is %d, but loading alone may take %d (probes.startup). Raise it." (int .Values.rollout.progressDeadlineSeconds) $startup) }}
 {{- end }}
-{{- if and (eq (toString .Values.rollout.maxSurge) "0") (eq (toString .Values.rollout.maxUnavailable) "0") }}
+{{- if and (has (toString .Values.rollout.maxSurge) (list "0" "0%" "00%")) (has (toString .Values.rollout.maxUnavailable) (list "0" "0%" "00%")) }}
 {{- fail "rollout.maxSurge and rollout.maxUnavailable are both 0, so no pod could ever be replaced. Make one of them 1." }}
 {{- end }}
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) }}
@@ -28,11 +38,17 @@
 {{- if and .Values.tls.certManager.enabled (not .Values.tls.existingSecret) (not .Values.tls.certManager.issuerRef.name) }}
 {{- fail "tls.certManager.enabled needs tls.certManager.issuerRef.name." }}
 {{- end }}
+{{- if le (.Values.tls.certManager.duration | trimSuffix "h" | int64) (.Values.tls.certManager.renewBefore | trimSuffix "h" | int64) }}
+{{- fail (printf "tls.certManager.renewBefore (%s) is not before the end of tls.certManager.duration (%s). Make it shorter." .Values.tls.certManager.renewBefore .Values.tls.certManager.duration) }}
+{{- end }}
 {{- else if or .Values.tls.clientCaSecret .Values.tls.existingSecret .Values.tls.certManager.enabled }}
 {{- fail "A TLS secret, a client CA or cert-manager is configured, but tls.enabled is false. Set it to true, or remove them." }}
 {{- end }}
 {{- if and .Values.auth.enabled (not .Values.auth.existingSecret) }}
 {{- fail "auth.enabled needs auth.existingSecret with the key api-keys." }}
+{{- end }}
+{{- if and .Values.auth.existingSecret (not .Values.auth.enabled) }}
+{{- fail "auth.existingSecret is set, but auth.enabled is false, so nobody would be asked for a key. Set it to true, or remove the secret." }}
 {{- end }}
 {{- if and .Values.test.clientSecret (not .Values.tls.clientCaSecret) }}
 {{- fail "test.clientSecret is set, but tls.clientCaSecret is not, so nobody asks for a certificate. Set both, or remove it." }}
@@ -43,11 +59,30 @@
 {{- if and (hasPrefix "cuda" .Values.model.device) (not .Values.gpu.enabled) }}
 {{- fail "model.device is cuda, but gpu.enabled is false, so pods would get no accelerator. Set gpu.enabled to true." }}
 {{- end }}
+{{- if and .Values.gpu.resourceClaimTemplate (not .Values.gpu.enabled) }}
+{{- fail "gpu.resourceClaimTemplate is set, but gpu.enabled is false. Set it to true, or remove the template." }}
+{{- end }}
+{{- if and .Values.gpu.resourceClaimTemplate (or (ne .Values.gpu.resourceName "nvidia.com/gpu") (ne (int .Values.gpu.count) 1)) }}
+{{- fail (printf "gpu.resourceClaimTemplate already says which device a pod gets; gpu.resourceName (%s) and gpu.count (%d) belong to device plugins. Set one or the other." .Values.gpu.resourceName (int .Values.gpu.count)) }}
+{{- end }}
 {{- if and (eq .Values.weights.mode "download") (or (not .Values.weights.download.repository) (not .Values.weights.download.revision)) }}
 {{- fail "weights.mode download needs weights.download.repository and weights.download.revision (a commit)." }}
 {{- end }}
-{{- if and (ne .Values.weights.mode "download") (or .Values.weights.download.existingTokenSecret .Values.weights.download.digests) }}
-{{- fail (printf "A token or digests for a download are configured, but weights.mode is %s. Set it to download, or remove them." .Values.weights.mode) }}
+{{- with .Values.weights }}
+{{- if and (ne .mode "download") (or .download.repository .download.revision .download.existingTokenSecret .download.digests) }}
+{{- fail (printf "A download is configured, but weights.mode is %s. Set it to download, or remove what is below weights.download." .mode) }}
+{{- end }}
+{{- if and (ne .mode "pvc") .pvc.existingClaim }}
+{{- fail (printf "weights.pvc.existingClaim is set, but weights.mode is %s. Set it to pvc, or remove the claim." .mode) }}
+{{- end }}
+{{- if and (ne .mode "image") .image.reference }}
+{{- fail (printf "weights.image.reference is set, but weights.mode is %s. Set it to image, or remove the reference." .mode) }}
+{{- end }}
+{{- range list "/tmp" "/dev/shm" "/proc" "/sys" "/etc/rhapsode" "/opt/rhapsode" "/usr/bin" "/usr/lib" "/usr/local/lib" "/bin" "/lib" }}
+{{- if and (ne $.Values.weights.mode "embedded") (hasPrefix (printf "%s/" $.Values.weights.mountPath) (printf "%s/" .)) }}
+{{- fail (printf "weights.mountPath is %s, which would hide %s from the server. Choose another path, such as /models." $.Values.weights.mountPath .) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and (eq .Values.weights.mode "image") (not .Values.weights.image.reference) }}
 {{- fail "weights.mode image needs weights.image.reference." }}
@@ -61,11 +96,20 @@
 {{- if and (or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled) (not .Values.metrics.enabled) }}
 {{- fail "A monitor is enabled, but metrics.enabled is false. Set it to true." }}
 {{- end }}
+{{- if and (or .Values.metrics.prometheusRule.enabled .Values.metrics.dashboard.enabled) (not .Values.metrics.enabled) }}
+{{- fail "Alerts or a dashboard are enabled, but metrics.enabled is false, so they would be about nothing. Set it to true." }}
+{{- end }}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
 {{- fail "gateway.enabled needs gateway.parentRefs: the gateways that the route hangs on." }}
 {{- end }}
 {{- if and .Values.gateway.inferencePool.enabled (not .Values.gateway.inferencePool.endpointPicker) }}
 {{- fail "gateway.inferencePool.enabled needs gateway.inferencePool.endpointPicker." }}
+{{- end }}
+{{- if and .Values.gateway.inferencePool.enabled (not .Values.gateway.enabled) }}
+{{- fail "gateway.inferencePool.enabled needs a route that points to the pool. Set gateway.enabled to true." }}
+{{- end }}
+{{- if and .Values.gateway.inferencePool.enabled .Values.tls.enabled }}
+{{- fail "An InferencePool speaks to pods in plain text only (appProtocol kubernetes.io/h2c), but tls.enabled is true. Disable one of them." }}
 {{- end }}
 {{- $stream := .Values.gateway.backendTrafficPolicy.maxStreamDuration | trimSuffix "s" | int }}
 {{- if and .Values.gateway.enabled .Values.gateway.backendTrafficPolicy.enabled $stream (le $stream (int .Values.limits.maxStreamSeconds)) }}
@@ -75,4 +119,5 @@
 {{- if ne (len ($ports | uniq)) 3 }}
 {{- fail "ports.grpc, ports.health and ports.metrics must differ." }}
 {{- end }}
+{{- include "rhapsode.clashes" . }}
 {{- end }}

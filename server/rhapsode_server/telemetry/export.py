@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,12 @@ def _prometheus_address(environ: Mapping[str, str]) -> tuple[str, int]:
     return environ.get(OTEL_EXPORTER_PROMETHEUS_HOST) or "localhost", int(text)
 
 
+def both_families(host: str) -> str:
+    """The address to listen on: every interface is of IPv4 and IPv6, as for gRPC, where there are both."""
+    every = host == "0.0.0.0" and socket.has_dualstack_ipv6()  # noqa: S104
+    return "::" if every else host
+
+
 class Exporting:
     """Providers that run. `tracer` and `step_tracer` differ in their sampler: steps choose for themselves.
 
@@ -175,7 +182,7 @@ class Exporting:
         reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
         host, port = address
         try:
-            server, _ = start_http_server(port, host, registry)
+            server, _ = start_http_server(port, both_families(host), registry)
         except OSError as error:
             raise ConfigError(
                 f"Cannot serve metrics for Prometheus at {host}:{port}: {error.strerror}."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rhapsode_server.capacity import Demand, Supply, command, full_share, replicas, streams_of
+from rhapsode_server.capacity import Demand, Supply, command, full_share, measured, replicas, streams_of
 from rhapsode_server.errors import ConfigError
 
 
@@ -42,24 +43,87 @@ def test_too_few_pods_are_seen() -> None:
 def test_a_hundred_thousand_callers() -> None:
     demand, supply = Demand(100_000, 0.4, 6.0), Supply(64)
     pods = replicas(demand, supply)
-    assert pods == 928
+    assert pods == 952
     assert full_share(demand, pods - 1, 64) <= supply.risk
+
+
+@pytest.mark.parametrize("streams", [1, 2, 5])
+def test_pods_of_few_streams_are_not_too_few(streams: int) -> None:
+    """A bell curve is far off where a pod serves one or two."""
+    demand, supply = Demand(200, 0.3, 5.0), Supply(streams, risk=0.01)
+    assert full_share(demand, replicas(demand, supply) - supply.spare, streams, rounds=20) <= supply.risk
 
 
 def test_a_profile_is_read_up_to_its_first_bad_point(tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     points = [(64, 0.2, 0.0), (16, 0.1, 0.0), (96, 0.5, 0.0), (128, 0.25, 0.0)]
     file.write_text(json.dumps([{"streams": s, "first_audio_p95": f, "underruns": u} for s, f, u in points]))
-    assert streams_of(file, 0.3, 0.001) == 64
-    with pytest.raises(ConfigError, match="no number of streams"):
-        streams_of(file, 0.05, 0.001)
+    assert streams_of(measured(file), 0.3, 0.001) == 64
+    assert streams_of(measured(file), 0.05, 0.001) == 0
 
 
-@pytest.mark.parametrize("text", ["", "[{}]", "{", '[{"streams": 1}]', "[1]"])
-def test_a_broken_profile_is_one_sentence(text: str, tmp_path: Path) -> None:
+BENCH = Path(__file__).parents[3] / "bench" / "service.py"
+
+
+def benched(folder: Path) -> Path:
+    """What the benchmark of the service writes; its times are milliseconds."""
+    written = BENCH.read_text().partition("class Level:")[2].partition("\n\n\n")[0]
+    level = dict.fromkeys(re.findall(r"^    (\w+): ", written, re.MULTILINE), 0.0)
+    assert {"model", "streams", "first_p95", "under_runs", "utterances"} <= level.keys()
+    levels = [
+        level
+        | {"model": model, "streams": streams, "first_p95": first, "under_runs": gaps, "utterances": 100}
+        for model, streams, first, gaps in [
+            ("ion", 8, 90.0, 0),
+            ("ion", 16, 200.0, 1),
+            ("ion", 32, 210.0, 9),
+            ("toy", 128, 40.0, 0),
+        ]
+    ]
+    file = folder / "profile.json"
+    file.write_text(json.dumps({"machine": "x", "commit": "y", "levels": levels}))
+    return file
+
+
+def test_what_the_benchmark_writes_is_a_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = benched(tmp_path)
+    assert streams_of(measured(file, "ion"), 0.3, 0.01) == 16
+    assert streams_of(measured(file, "toy"), 0.3, 0.001) == 128
+    arguments = ["--callers", "100", "--profile", str(file), "--underruns", "0.01"]
+    assert command(arguments) == 2
+    assert "has ion, toy. Choose one with --model." in capsys.readouterr().err
+    assert command([*arguments, "--model", "ion"]) == 0
+    assert "pods of 16 streams" in capsys.readouterr().out
+    assert command([*arguments, "--model", "ion", "--first-audio", "0.01"]) == 2
+    assert "Accept more (--first-audio, --underruns), or measure fewer streams." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[{}]", "{", "{}", "null", "3", '"x"', '[{"streams": 1}]', "[1]", "[" * 100_000),
+        '{"levels": [{"model": "x"}]}',
+        *(
+            f'[{{"streams": {streams}, "first_audio_p95": {first}, "underruns": {gaps}}}]'
+            for streams, first, gaps in [
+                ("0", "1", "0"),
+                ("-4", "1", "0"),
+                ("1.5", "1", "0"),
+                ("1e999", "1", "0"),
+                ("true", "1", "0"),
+                ('"8"', "1", "0"),
+                ("8", "NaN", "0"),
+                ("8", "-1", "0"),
+                ("8", "null", "0"),
+                ("8", "1", "[]"),
+            ]
+        ),
+    ],
+)
+def test_a_broken_profile_is_one_sentence_that_says_what_to_give(text: str, tmp_path: Path) -> None:
     (tmp_path / "profile.json").write_text(text)
-    with pytest.raises(ConfigError, match="Cannot use the profile"):
-        streams_of(tmp_path / "profile.json", 0.3, 0.001)
+    with pytest.raises(ConfigError, match="Give a file that `make bench-service JSON=…` has written"):
+        measured(tmp_path / "profile.json")
 
 
 def test_the_command_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +141,29 @@ def test_the_command_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
         (["--callers", "1", "--speaking", "1.5", "--streams-per-pod", "1"], "--speaking is a share"),
         (["--callers", "1"], "Give --streams-per-pod or --profile"),
         (["--callers", "1", "--streams-per-pod", "1", "--risk", "0.6"], "--risk is a share"),
-        (["--callers", "1", "--profile", "nowhere.json"], "Cannot use the profile"),
+        (
+            ["--callers", "1", "--profile", "nowhere.json"],
+            "Cannot read the profile nowhere.json: No such file",
+        ),
+        (
+            ["--callers", "1", "--streams-per-pod", "1", "--profile", "x"],
+            "Give --streams-per-pod or --profile",
+        ),
+        (["--callers", "-1", "--streams-per-pod", "1"], "--callers must be"),
+        (["--callers", "1000001", "--streams-per-pod", "1"], "--callers must be"),
+        (["--callers", "1", "--streams-per-pod", "0"], "--streams-per-pod must be"),
+        (["--callers", "1", "--streams-per-pod", "-8"], "--streams-per-pod must be"),
+        (["--callers", "1", "--streams-per-pod", "8", "--seconds", "inf"], "--seconds must be"),
+        (["--callers", "1", "--streams-per-pod", "8", "--seconds", "0"], "--seconds must be"),
+        (["--callers", "1", "--streams-per-pod", "8", "--speaking", "1e-320"], "--speaking is a share"),
+        (["--callers", "1", "--streams-per-pod", "8", "--target", "0"], "--target is a share"),
+        (["--callers", "1", "--streams-per-pod", "8", "--risk", "1e-300"], "--risk is a share"),
+        (["--callers", "1", "--streams-per-pod", "8", "--spare", "-1"], "--spare must be"),
+        (["--callers", "1000000", "--streams-per-pod", "1"], "More than 1000000 pods of 1 streams"),
+        *(
+            (["--callers", "1", "--streams-per-pod", "8", f"--{name}", "nan"], f"--{name} ")
+            for name in ("speaking", "seconds", "target", "risk", "first-audio", "underruns")
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(

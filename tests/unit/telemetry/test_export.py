@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from rhapsode_server.errors import ConfigError
-from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
+from rhapsode_server.telemetry.export import Exporting, Wanted, both_families, wanted
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -62,6 +62,18 @@ def test_what_cannot_be_had_is_refused_by_name(environ: dict[str, str], names: s
     with pytest.raises(ConfigError, match=names) as refused:
         wanted(environ)
     assert "Use " in refused.value.message
+
+
+@pytest.mark.parametrize("there_are_both", [True, False])
+def test_every_interface_is_of_both_families(there_are_both: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod may have an IPv6 address only, and a node no IPv6 at all."""
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: there_are_both)
+    assert both_families("0.0.0.0") == ("::" if there_are_both else "0.0.0.0")
+    assert [both_families(host) for host in ("127.0.0.1", "localhost", "::")] == [
+        "127.0.0.1",
+        "localhost",
+        "::",
+    ]
 
 
 def test_a_protocol_whose_package_is_not_installed_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
