@@ -54,6 +54,7 @@ TABLE = (
     Room(NOUNS, rooms=NOUNS, without=("asyncio", "threading", "time")),
     Room(("layers", "layers.*"), rooms=("layers.*",), packages=("torch",)),
     Room(("models", "models.base"), rooms=NOUNS, packages=("torch",)),
+    Room(("models.shards",), rooms=NOUNS),
     Room(("models.registry",), rooms=(*NOUNS, "models.base"), packages=("torch",)),
     Room(
         ("models.*",),  # a family; that it knows no other family is checked beside the table
@@ -130,7 +131,7 @@ TABLE = (
     ),
 )
 COMPOSITION_ROOT = "rhapsode_server.main"
-NOT_FAMILIES = ("base", "registry")
+NOT_FAMILIES = ("base", "registry", "shards")
 
 
 def full(pattern: str) -> str:

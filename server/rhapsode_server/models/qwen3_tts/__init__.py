@@ -25,7 +25,7 @@ from rhapsode_server.models.qwen3_tts.guards import Guards
 from rhapsode_server.models.qwen3_tts.predictor import load_predictor
 from rhapsode_server.models.qwen3_tts.speaker_encoder import load_speaker_encoder
 from rhapsode_server.models.qwen3_tts.speech_encoder import load_speech_encoder
-from rhapsode_server.models.qwen3_tts.talker import load_talker
+from rhapsode_server.models.qwen3_tts.talker import check_depths, load_talker
 from rhapsode_server.models.qwen3_tts.tokenizer import SplitPattern, TextTokenizer
 from rhapsode_server.models.qwen3_tts.vocoder import QwenVocoder, Seams
 from rhapsode_server.models.qwen3_tts.voices import (
@@ -71,6 +71,7 @@ def load(
     path = locate(source)
     checkpoint = read_checkpoint(path)
     tensors = Tensors(path / "model.safetensors", dtype=_dtype(dtype, device), device=device)
+    check_depths(checkpoint.talker, tensors)
     talker, embeddings = load_talker(checkpoint.talker, tensors)
     predictor = load_predictor(checkpoint.talker, tensors)
     for module in (talker, predictor, embeddings):

@@ -23,6 +23,9 @@ SNAKE_FLOOR = 1e-9
 def load_codec(config: CodecConfig, path: Path, device: str) -> Codec:
     """Read the decoder from a speech_tokenizer folder; always float32. Raises errors.ModelUnusable."""
     tensors = Tensors(path / "model.safetensors", dtype=torch.float32, device=device)
+    depth, books = config.decoder.layers, config.codebooks - 1
+    tensors.check_depth("decoder.pre_transformer.layers.", depth, "num_hidden_layers of decoder_config")
+    tensors.check_depth("decoder.quantizer.rvq_rest.vq.layers.", books, "num_quantizers less the first")
     with torch.device("meta"):
         codec = Codec(config)
     sources: dict[str, Source] = {name: _source(name) for name in codec.state_dict()}

@@ -156,6 +156,8 @@ def _convolutions(config: SpeechEncoderConfig) -> list[nn.Module]:
 def load_speech_encoder(config: SpeechEncoderConfig, path: Path, device: str) -> SpeechEncoder:
     """Read it from a speech_tokenizer folder; always float32. Raises errors.ModelUnusable."""
     tensors = Tensors(path / "model.safetensors", dtype=torch.float32, device=device)
+    inner = "encoder.encoder_transformer.layers."
+    tensors.check_depth(inner, config.layers, "num_hidden_layers of encoder_config")
     with torch.device("meta"):
         encoder = SpeechEncoder(config)
     sources = {name: _source(name, config) for name in encoder.state_dict()}

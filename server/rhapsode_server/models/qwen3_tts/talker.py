@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from rhapsode_server.layers.decoder import Decoder
 from rhapsode_server.models.qwen3_tts.config import TalkerConfig
-from rhapsode_server.models.qwen3_tts.weights import Source, Store, decoder_sources, fill, stack
+from rhapsode_server.models.qwen3_tts.weights import Source, Store, Tensors, decoder_sources, fill, stack
 
 
 class Embeddings(nn.Module):
@@ -66,6 +66,16 @@ class Talker(nn.Module):
         super().__init__()
         self.decoder = Decoder(config.decoder)
         self.head = nn.Linear(config.decoder.hidden, config.vocab, bias=False)
+
+
+def check_depths(config: TalkerConfig, tensors: Tensors) -> None:
+    """Raise errors.ModelUnusable where the main file has layers or codebooks that the config has not got."""
+    inner, further = "talker.code_predictor.", config.codebooks - 1
+    layers, books = "num_hidden_layers of ", "num_code_groups less the first"
+    tensors.check_depth("talker.model.layers.", config.decoder.layers, f"{layers}talker_config")
+    tensors.check_depth(f"{inner}model.layers.", config.predictor.layers, f"{layers}code_predictor_config")
+    tensors.check_depth(f"{inner}model.codec_embedding.", further, books)
+    tensors.check_depth(f"{inner}lm_head.", further, books)
 
 
 def load_talker(config: TalkerConfig, tensors: Store) -> tuple[Talker, Embeddings]:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from rhapsode_server.errors import ModelUnusable
+from rhapsode_server.models.shards import INDEX, file_of_each
 
 PATTERNS = ["*.json", "*.safetensors", "merges.txt", "speech_tokenizer/*"]
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -85,36 +86,79 @@ class Store(Protocol):
 
 
 class Tensors:
-    """One safetensors file, read by name; `dtype` and `device` are those of what it hands out."""
+    """The tensors of a safetensors file, or of the shards that an index beside it names, read by name.
+
+    `dtype` and `device` are those of what it hands out. Raises errors.ModelUnusable where a file is missing
+    or cannot be read, or has not the tensors that the index says.
+    """
 
     def __init__(self, path: Path, *, dtype: torch.dtype | None, device: str) -> None:
-        self.path = path
+        index = path.with_name(INDEX)
+        sharded = index.is_file() and not path.is_file()
+        self.path = index if sharded else path
         self._dtype = dtype
         self._device = device
-        try:
-            opened: Any = safe_open
-            self._file = opened(path, framework="pt", device="cpu")
-            self.names: frozenset[str] = frozenset(self._file.keys())
-        except (OSError, SafetensorError):
-            raise ModelUnusable(_why_unread(path)) from None
+        self._files = _shards(index) if sharded else _whole(path)
+        self.names: frozenset[str] = frozenset(self._files)
 
     @property
     def parameters(self) -> int:
-        """Numbers in the file."""
-        shapes = (self._file.get_slice(name).get_shape() for name in self.names)
+        """Numbers in all tensors."""
+        shapes = (self._files[name].get_slice(name).get_shape() for name in self.names)
         return sum(math.prod(shape) for shape in shapes)
 
     def take(self, name: str) -> Tensor:
         """The tensor called `name`. Raises errors.ModelUnusable."""
         if name not in self.names:
             raise ModelUnusable(f"{self.path} lacks the tensor {name}. Use an unmodified checkpoint.")
-        tensor: Tensor = self._file.get_tensor(name)
+        tensor: Tensor = self._files[name].get_tensor(name)
         dtype = self._dtype if tensor.is_floating_point() else None
         return tensor.to(device=self._device, dtype=dtype)
 
     def stacked(self, *names: str) -> Tensor:
         """Several tensors, one below the other."""
         return torch.cat([self.take(name) for name in names])
+
+    def check_depth(self, prefix: str, count: int, key: str) -> None:
+        """Raise errors.ModelUnusable for tensors of parts beyond the `count` that `key` of the config gives.
+
+        The parts' numbers follow `prefix`. The first parts of a deeper stack would load, and speak nonsense.
+        """
+        numbered = re.compile(re.escape(prefix) + r"(\d+)\.")
+        beyond = [name for name in self.names if (found := numbered.match(name)) and int(found[1]) >= count]
+        if beyond:
+            raise ModelUnusable(
+                f"{self.path} has {min(beyond)}, but {key} in config.json is {count}. Copy weights and"
+                " config.json from one checkpoint."
+            )
+
+
+def _open(path: Path) -> Any:
+    try:
+        opened: Any = safe_open
+        return opened(path, framework="pt", device="cpu")
+    except (OSError, SafetensorError):
+        raise ModelUnusable(_why_unread(path)) from None
+
+
+def _whole(path: Path) -> dict[str, Any]:
+    """Tensor -> the one open file."""
+    file = _open(path)
+    return dict.fromkeys(file.keys(), file)
+
+
+def _shards(index: Path) -> dict[str, Any]:
+    """Tensor -> the open file that has it."""
+    where = file_of_each(index)
+    files = {name: _open(index.with_name(name)) for name in sorted(set(where.values()))}
+    held = {name: frozenset(file.keys()) for name, file in files.items()}
+    for tensor, name in where.items():
+        if tensor not in held[name]:
+            raise ModelUnusable(
+                f"{index} says that {name} has the tensor {tensor}, but it has not. Copy all of them from one"
+                " checkpoint."
+            )
+    return {tensor: files[name] for tensor, name in where.items()}
 
 
 def fill(module: nn.Module, tensors: Store, sources: Mapping[str, Source]) -> None:

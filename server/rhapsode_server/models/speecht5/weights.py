@@ -19,9 +19,9 @@ from torch import Tensor
 
 from rhapsode_server.errors import ModelUnusable
 from rhapsode_server.layers.linear import Activation, Linear
+from rhapsode_server.models.shards import INDEX, file_of_each
 
 WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 NORMED = (
     ("weight_g", "weight_v"),
@@ -152,11 +152,7 @@ def weight_files(folder: Path) -> list[str]:
     if (folder / WEIGHTS).is_file():
         return [WEIGHTS]
     if (folder / INDEX).is_file():
-        weight_map = read_json(folder, INDEX).get("weight_map")
-        names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
-        if names and all(isinstance(name, str) and Path(name).name == name for name in names):
-            return names
-        raise ModelUnusable(f"{folder / INDEX} names no weight files. Download it again.")
+        return sorted(set(file_of_each(folder / INDEX).values()))
     for name in PICKLES:
         if (folder / name).exists():
             raise ModelUnusable(

@@ -168,6 +168,149 @@ def test_a_tensor_of_another_shape(copy: Path) -> None:
         qwen3_tts.load(str(copy))
 
 
+MAIN, CODEC = "model.safetensors", "speech_tokenizer/model.safetensors"
+
+
+def shard(path: Path, parts: int = 3) -> dict[str, str]:
+    """Part a file into shards with an index, as large checkpoints are published; returns the index's map."""
+    tensors = load_file(path)
+    names = [f"model-{number + 1:05}-of-{parts:05}.safetensors" for number in range(parts)]
+    where = {name: names[at % parts] for at, name in enumerate(sorted(tensors))}
+    for file in names:
+        save_file({name: tensors[name] for name in where if where[name] == file}, path.with_name(file))
+    path.unlink()
+    write_index(path, where)
+    return where
+
+
+def write_index(path: Path, where: object) -> None:
+    path.with_name("model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": where})
+    )
+
+
+def test_shards_are_one_checkpoint(copy: Path, presets: SpeechModel) -> None:
+    shard(copy / MAIN)
+    shard(copy / CODEC, parts=2)
+    model = qwen3_tts.load(str(copy), positions=512)
+    assert model.details["parameters"] == presets.details["parameters"]
+    for part in ("acoustic", "vocoder"):
+        read, whole = weights_of(getattr(model, part)), weights_of(getattr(presets, part))
+        assert len(read) == len(whole) > 0
+        assert all(map(torch.equal, read, whole))
+
+
+def weights_of(part: Any) -> list[Tensor]:
+    """Every parameter of the modules that this part of a model has."""
+    modules = [value for value in vars(part).values() if isinstance(value, torch.nn.Module)]
+    return [tensor for module in modules for tensor in module.state_dict().values()]
+
+
+def test_a_file_goes_before_shards(copy: Path) -> None:
+    write_index(copy / MAIN, {"a": "gone.safetensors"})
+    assert qwen3_tts.load(str(copy), positions=128).family == "qwen3_tts"
+
+
+@pytest.mark.parametrize("name", [MAIN, CODEC])
+def test_a_shard_that_is_missing_or_cut(copy: Path, name: str) -> None:
+    shard(copy / name)
+    lost = (copy / name).with_name("model-00002-of-00003.safetensors")
+    lost.write_bytes(lost.read_bytes()[:999])
+    with pytest.raises(
+        ModelUnusable, match=r"model-00002-of-00003\.safetensors cannot be read as safetensors"
+    ):
+        qwen3_tts.load(str(copy))
+    lost.unlink()
+    with pytest.raises(ModelUnusable, match=r"model-00002-of-00003\.safetensors is missing"):
+        qwen3_tts.load(str(copy))
+
+
+def test_shards_of_two_checkpoints(copy: Path) -> None:
+    where = shard(copy / MAIN)
+    moved = next(name for name in where if where[name].startswith("model-00001"))
+    write_index(copy / MAIN, where | {moved: "model-00002-of-00003.safetensors"})
+    with pytest.raises(
+        ModelUnusable, match=rf"model-00002-of-00003\.safetensors has the tensor {moved}, but it has not"
+    ):
+        qwen3_tts.load(str(copy))
+    write_index(copy / MAIN, {name: file for name, file in where.items() if name != moved})
+    with pytest.raises(ModelUnusable, match=rf"index\.json lacks the tensor {moved}"):
+        qwen3_tts.load(str(copy))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {},
+        [],
+        None,
+        {"a": 3},
+        {"a": ""},
+        {"a": "../secret.safetensors"},
+        {"a": "/etc/secret.safetensors"},
+        {"a": "below/secret.safetensors"},
+        {"a": "..\\secret.safetensors"},
+        {"a": "pytorch_model.bin"},
+    ],
+)
+def test_an_index_that_names_no_files_beside_it(copy: Path, where: object) -> None:
+    (copy / MAIN).unlink()
+    (copy.parent / "secret.safetensors").write_bytes(b"")
+    write_index(copy / MAIN, where)
+    with pytest.raises(ModelUnusable, match=r"index\.json names no safetensors files beside it"):
+        qwen3_tts.load(str(copy))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_an_index_that_is_none(copy: Path, content: bytes) -> None:
+    (copy / MAIN).unlink()
+    (copy / "model.safetensors.index.json").write_bytes(content)
+    with pytest.raises(ModelUnusable, match=r"index\.json (cannot be read as JSON|names no safetensors)"):
+        qwen3_tts.load(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("file", "first", "beyond", "key"),
+    [
+        (MAIN, "talker.model.layers.1.", "talker.model.layers.2.", "num_hidden_layers of talker_config"),
+        (
+            MAIN,
+            "talker.code_predictor.model.layers.1.",
+            "talker.code_predictor.model.layers.12.",
+            "num_hidden_layers of code_predictor_config",
+        ),
+        (MAIN, "talker.code_predictor.lm_head.1.", "talker.code_predictor.lm_head.3.", "num_code_groups"),
+        (
+            CODEC,
+            "decoder.pre_transformer.layers.0.",
+            "decoder.pre_transformer.layers.8.",
+            "num_hidden_layers of decoder_config",
+        ),
+    ],
+)
+def test_layers_that_the_config_has_not_got(copy: Path, file: str, first: str, beyond: str, key: str) -> None:
+    def deepen(tensors: dict[str, Tensor]) -> None:
+        more = {
+            name.replace(first, beyond): tensors[name].clone() for name in tensors if name.startswith(first)
+        }
+        assert more
+        tensors |= more
+
+    edit_tensors(copy / file, deepen)
+    with pytest.raises(ModelUnusable, match=rf"safetensors has {beyond}.*, but {key}"):
+        qwen3_tts.load(str(copy))
+
+
+def test_encoder_layers_that_the_config_has_not_got(base_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(base_folder, tmp_path / "copy"))
+    stored, beyond = "encoder.encoder_transformer.layers.0.", "encoder.encoder_transformer.layers.9."
+    edit_tensors(
+        folder / CODEC, lambda t: t.update({f"{beyond}mlp.fc1.weight": t[f"{stored}mlp.fc1.weight"].clone()})
+    )
+    with pytest.raises(ModelUnusable, match="num_hidden_layers of encoder_config"):
+        qwen3_tts.load(str(folder))
+
+
 def test_a_folder_that_is_none() -> None:
     with pytest.raises(ModelUnusable, match="neither a folder nor a hub id"):
         locate("no/such/place")

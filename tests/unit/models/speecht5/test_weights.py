@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
         "odd numbers",
     ),
     "vocoder: mels": (lambda f: edit(f / "vocoder" / "config.json", model_in_dim=21), "21 mel bins"),
-    "index": (escape, "names no weight files"),
+    "index": (escape, "names no safetensors files beside it"),
 }
 
 
