@@ -39,6 +39,18 @@ def pins(root: Path) -> dict[str, str]:
     return {pin.name: str(pin.specifier).removeprefix("==") for pin in here}
 
 
+def test_whatever_comes_into_the_image_is_pinned_by_digest(root: Path) -> None:
+    file, script = (root / "Dockerfile").read_text(), (root / "scripts" / "image-install").read_text()
+    bases = re.findall(r"^ARG BASE_IMAGE=(.*)$", file, re.MULTILINE)
+    assert [bool(re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", base)) for base in bases] == [True]
+    assert set(re.findall(r"^FROM (\S+)", file, re.MULTILINE)) == {"${BASE_IMAGE}", "packages"}
+    files = re.findall(r"-r (constraints/\S+)", script)
+    assert len(files) == script.count("--require-hashes -r") == 3
+    for name in [*files, "constraints/build.txt"]:
+        blocks = re.split(r"\n(?=\S)", (root / name).read_text())
+        assert not [block for block in blocks if "==" in block and "--hash=sha256:" not in block]
+
+
 def test_the_client_asks_for_nothing_heavy(root: Path) -> None:
     wanted = {named(requirement) for requirement in project(root)["dependencies"]}
     assert not wanted & HEAVY
