@@ -344,7 +344,8 @@ def test_helm_test_speaks_a_sentence() -> None:
     assert said[0] == "probe"
     assert f"--server={NAME}.voice.svc:50051" in said
     assert {"--ca=/etc/rhapsode/tls/ca.crt", "--api-keys=/etc/rhapsode/auth/api-keys"} <= set(said)
-    assert said[-1] == "The chart is installed and the voice is speaking."
+    assert "--health" in said
+    assert said[-2:] == ["--", "The chart is installed and the voice is speaking."]
 
 
 # ---- whatever else

@@ -14,14 +14,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+
+from rhapsode import channel
 from rhapsode.channel import DEFAULT_TARGET, Tls
 from rhapsode.client import Client
-from rhapsode.failing import Usage, Wrong, told
+from rhapsode.errors import from_rpc
+from rhapsode.failing import UNREACHABLE, Usage, Wrong, told
 from rhapsode.speech import Encoding
 
 SENTENCE = "This is a test of the voice."
 SHORTEST_SECONDS = 0.2
 """Of sound; the shortest sentence takes longer to say."""
+HEALTH = "/grpc.health.v1.Health/Check"
+READY = b"\x08\x01"
+"""A HealthCheckResponse whose status is SERVING."""
 QUIETEST = 100
 """Peak of 16-bit samples below which something plays but nobody speaks: -50 dB."""
 
@@ -71,6 +78,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="what it may take in all"
     )
+    parser.add_argument("--health", action="store_true", help="first ask grpc.health.v1 whether it is ready")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust these certificates; implies TLS")
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="who we are, for mTLS")
     parser.add_argument("--private-key", type=Path, metavar="FILE", help="the certificate's key")
@@ -87,6 +95,8 @@ def _listen(given: argparse.Namespace) -> Heard:
     files = (given.ca, given.certificate, given.private_key)
     tls = Tls(*files) if any(files) else False
     key = first_key(given.api_keys.read_text()) if given.api_keys else os.environ.get("RHAPSODE_API_KEY")
+    if given.health:
+        _ask_health(given.server, tls, key, given.timeout)
     began = time.monotonic()
     first, samples, size, peak = 0.0, 0, 0, 0
     with Client(given.server, tls=tls, api_key=key, timeout=given.timeout) as client:
@@ -96,6 +106,18 @@ def _listen(given: argparse.Namespace) -> Heard:
             samples, size = samples + chunk.sample_count, size + len(chunk.data)
             peak = max(peak, loudest(chunk.data))
         return Heard(first, samples / stream.info.sample_rate, size, peak)
+
+
+def _ask_health(target: str, tls: Tls | bool, key: str | None, timeout: float) -> None:
+    """Raise Wrong where the server does not say that it is ready; what it says in bytes needs no stub."""
+    sent = channel.metadata(channel.authorization(key))
+    with channel.blocking(target, channel.credentials(tls)) as opened:
+        try:
+            answer = opened.unary_unary(HEALTH)(b"", timeout=channel.time_limit(timeout), metadata=sent)
+        except grpc.RpcError as error:
+            raise from_rpc(error, target) from None
+    if answer != READY:
+        raise Wrong("The server says that it is not ready. See its log.", UNREACHABLE)
 
 
 def loudest(data: bytes) -> int:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 import typer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 from rhapsode import probe
 from rhapsode.failing import Usage
+from rhapsode.tts.v1 import service_pb2_grpc
 
 from tests.unit.client.fake import RATE, Fake, refuse, utterance
 
@@ -87,6 +93,34 @@ def test_the_first_key_of_a_file_is_sent(fake: Fake, target: str, tmp_path: Path
     assert fake.metadata[0]["authorization"] == "Bearer s3cret"
     with pytest.raises(Usage, match="no line tenant:key"):
         probe.first_key("# a:b\nnothing\nshop:\n")
+
+
+@pytest.fixture
+def healthy(fake: Fake) -> Iterator[tuple[str, Any]]:
+    """The same server with its health beside it: its address, and what sets the health."""
+    health = HealthServicer()
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(fake, server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}", health.set
+    server.stop(0).wait()
+
+
+def test_health_is_asked_for_first(
+    fake: Fake, healthy: tuple[str, Any], target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.answer = utterance(LOUD)
+    address, say = healthy
+    say("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert failed("--server", address, "--health") == 3
+    assert capsys.readouterr().err == "rhapsode: The server says that it is not ready. See its log.\n"
+    assert fake.requests == []
+    say("", health_pb2.HealthCheckResponse.SERVING)
+    assert probe.command(["--server", address, "--health"]) == 0
+    assert failed("--server", target, "--health") == 1
+    assert "rhapsode: " in capsys.readouterr().err, "it has no health service"
 
 
 def test_wrong_usage_and_help(capsys: pytest.CaptureFixture[str]) -> None:
