@@ -19,14 +19,15 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-async def start(place: House, *arguments: str) -> asyncio.subprocess.Process:
+async def start(place: House, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
+    paths = [str(ROOT / "client/python"), environ.pop("PYTHONPATH", "")]
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rhapsode", "say", "--stream", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         preexec_fn=heed_interrupts,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "client/python"), "RHAPSODE_SERVER": place.target},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "RHAPSODE_SERVER": place.target} | environ,
     )
 
 

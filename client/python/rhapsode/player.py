@@ -22,8 +22,8 @@ class NoSoundDevice(Exception):
 class JitterBuffer:
     """Bytes in from one thread, out to another, never waiting: what is not there is silence.
 
-    It begins to give once it holds `cushion` bytes, or `close` says that no more will come. Running dry
-    before that counts as one under-run, however long it lasts, and the cushion is built up again.
+    It begins to give once it holds `cushion` bytes, or `rest` or `close` says that no more will come. Running
+    dry before that counts as one under-run, however long it lasts, and the cushion is built up again.
     """
 
     def __init__(self, cushion: int) -> None:
@@ -34,12 +34,19 @@ class JitterBuffer:
         self._held = bytearray()
         self._giving = False
         self._closed = False
+        self._resting = False
         self._lock = threading.Lock()
 
     def push(self, data: bytes) -> None:
         """More sound."""
         with self._lock:
             self._held += data
+            self._resting = False
+
+    def rest(self) -> None:
+        """A phrase has ended: no more will come for now, and who waits for more has not run dry."""
+        with self._lock:
+            self._resting = True
 
     def close(self) -> None:
         """No more sound will come."""
@@ -49,7 +56,8 @@ class JitterBuffer:
     def pull(self, count: int) -> bytes:
         """Exactly `count` bytes, filled up with silence."""
         with self._lock:
-            self._giving = self._giving or self._closed or len(self._held) >= self._cushion
+            ended = self._closed or self._resting
+            self._giving = self._giving or ended or len(self._held) >= self._cushion
             given = bytes(self._held[:count]) if self._giving else b""
             del self._held[: len(given)]
             self.given += len(given)
@@ -60,7 +68,7 @@ class JitterBuffer:
         if self._closed and not self._held:
             self.drained.set()
         elif self._giving and dry:
-            self.underruns += 1
+            self.underruns += not self._resting
             self._giving = False
 
 
@@ -93,6 +101,10 @@ class Player:
     def write(self, data: bytes) -> None:
         """More sound; returns at once."""
         self._buffer.push(data)
+
+    def rest(self) -> None:
+        """What was written ends a phrase; more may follow when there is more to say."""
+        self._buffer.rest()
 
     def __enter__(self) -> Self:
         self._stream.start()

@@ -20,7 +20,8 @@ from rhapsode.context import Context
 from rhapsode.failing import INTERRUPTED, Usage, Wrong
 from rhapsode.player import Player
 from rhapsode.session_wire import divided
-from rhapsode.talk import Heard
+from rhapsode.speech import AudioChunk
+from rhapsode.talk import Flushed, Heard
 
 READ_BYTES = 65_536
 REPORT_SECONDS = 0.25
@@ -58,9 +59,12 @@ class _Listener:
     def listen(self, sink: say.Sink) -> None:
         """To the end of the context."""
         self._sink = sink
-        for chunk in self._context:
-            sink.write(chunk.data)
-            self._report()
+        for event in self._context.events():
+            if isinstance(event, AudioChunk):
+                sink.write(event.data)
+                self._report()
+            elif isinstance(event, Flushed) and isinstance(sink, Player):
+                sink.rest()
 
     def played(self) -> int | None:
         """Samples that were heard; None where nobody but the context itself can tell."""

@@ -114,3 +114,18 @@ def test_nothing_to_play_on(monkeypatch: pytest.MonkeyPatch, cards: list[Card]) 
     with pytest.raises(NoSoundDevice, match="no sound device"):
         find_device()
     assert cards == []
+
+
+def test_the_end_of_a_phrase_is_given_without_a_cushion_and_waiting_for_more_is_no_underrun() -> None:
+    buffer = JitterBuffer(cushion=8)
+    buffer.push(b"\x01" * 4)
+    buffer.rest()
+    assert buffer.pull(4) == b"\x01" * 4
+    assert buffer.pull(4) == bytes(4)
+    assert buffer.underruns == 0
+    buffer.push(b"\x02" * 4)
+    assert buffer.pull(4) == bytes(4), "the next phrase has a cushion again"
+    buffer.push(b"\x02" * 4)
+    assert buffer.pull(8) == b"\x02" * 8
+    assert buffer.pull(4) == bytes(4)
+    assert buffer.underruns == 1
