@@ -23,7 +23,7 @@ from rhapsode_server.engine.observer import StepEvent
 from rhapsode_server.engine.sequence import Stamps
 from rhapsode_server.synthesizer.events import Done, PieceRecord, Report, Timings, Usage
 from rhapsode_server.telemetry.announcements import Announcements, Ended
-from rhapsode_server.telemetry.call import Call, Playback
+from rhapsode_server.telemetry.call import Call
 from rhapsode_server.telemetry.metrics import Metrics
 from rhapsode_server.telemetry.steps import Steps
 from rhapsode_server.telemetry.tracing import Utterances
@@ -41,8 +41,12 @@ def main() -> None:
     parts: list[tuple[str, str, Callable[[], object]]] = [
         ("engine's thread", "a step", lambda: announced.step_done(STEP)),
         ("event loop: metrics", "a step", lambda: metrics.step(STEP)),
-        ("event loop: metrics", "an utterance", lambda: metrics.utterance(told, Context())),
-        ("event loop: metrics", f"an RPC of {CHUNKS} chunks", lambda: _call_metrics(metrics)),
+        (
+            "event loop: metrics",
+            f"utterance, {CHUNKS} chunks",
+            lambda: metrics.utterance(told, Context()),
+        ),
+        ("event loop: metrics", "an RPC", lambda: _call_metrics(metrics)),
     ]
     for word, sampler in (("sampled", ALWAYS_ON), ("not sampled", ALWAYS_OFF)):
         parts += _spans(word, sampler, told)
@@ -90,8 +94,7 @@ def _encoding(told: Report) -> Callable[[], object]:
 
 
 def _call_metrics(metrics: Metrics) -> None:
-    playback = Playback(gaps=[0.1] * (CHUNKS - 1))
-    call = Call("bench", 0.0, 0, Context(), single_request=True, playback=playback)
+    call = Call("bench", 0.0, 0, Context(), single_request=True)
     metrics.call(call, "OK", "", 1.0, Context())
 
 
@@ -107,6 +110,7 @@ def _report() -> Report:
         ended=100.4,
         done=Done(FinishReason.STOP, Usage(80, 96_000, 96_000, 30), timings),
         pieces=(PieceRecord(1, 99.99, 100.0, stamps, 30, FinishReason.STOP),),
+        gaps=(0.1,) * (CHUNKS - 1),
     )
 
 

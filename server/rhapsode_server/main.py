@@ -39,10 +39,10 @@ from rhapsode_server.rpc.interceptors import Edge
 from rhapsode_server.rpc.load_reports import LoadReports
 from rhapsode_server.rpc.security import Security
 from rhapsode_server.rpc.server import PortUnavailable
-from rhapsode_server.rpc.service import SpeechSynthesis, sound_in
+from rhapsode_server.rpc.service import SpeechSynthesis
+from rhapsode_server.rpc.session_events import Witness
 from rhapsode_server.rpc.voices import VoiceMaking
 from rhapsode_server.synthesizer import Synthesizer
-from rhapsode_server.telemetry.call import Sound
 from rhapsode_server.telemetry.logging import configure
 from rhapsode_server.telemetry.telemetry import Telemetry
 from rhapsode_server.text.desk import TextDesk
@@ -142,7 +142,7 @@ class Serving:
         security = Security.of(self.settings.security, self.settings.quotas)
         reports = LoadReports(lambda: self.engine.load() if self.engine else None)
         told = [reports] if wanted.load_reports else []
-        edges = [*self._telemetry.interceptors(_sound_of, tenant), *told, Edge(), *security.guards]
+        edges = [*self._telemetry.interceptors(tenant), *told, Edge(), *security.guards]
         main = servers.build(limits.connections(self.settings), edges)
         if told:
             reports.add_to(main)
@@ -150,7 +150,7 @@ class Serving:
             self.gate,
             longest=wanted.max_stream_seconds,
             session=limits.sessions(self.settings),
-            trace_id=self._telemetry.trace_id,
+            witness=Witness(self._telemetry.trace_id, self._telemetry.refused),
         )
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
         making = VoiceMaking(self.gate)
@@ -288,11 +288,6 @@ async def _in_thread(work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
     finally:
         pool.shutdown(wait=False)
-
-
-def _sound_of(message: object) -> Sound | None:
-    sound = sound_in(message)
-    return None if sound is None else Sound(*sound)
 
 
 def _refused(message: str, code: int) -> int:

@@ -89,6 +89,12 @@ async def session(caller: Caller) -> bytes:
     sound = b""
     while (event := await call.read()) is not grpc.aio.EOF:
         sound += event.audio.data
+    call = caller.stub.StreamSynthesize(metadata=caller.metadata)
+    await call.write(command(session_config=session_pb2.SessionConfig(voice=TEXT, language="en")))
+    await call.write(command(context_id="a", start_context=session_pb2.StartContext(instruction=TEXT)))
+    await call.done_writing()
+    while (event := await call.read()) is not grpc.aio.EOF:
+        assert event.WhichOneof("event") in ("session_started", "context_error")
     return sound
 
 

@@ -83,12 +83,14 @@ class Engine:
         ahead_limit: float | None = None,
         deadline: float | None = None,
         before: AudioStream | None = None,
+        listens: bool = True,
     ) -> AudioStream:
         """Queue a prompt and return its sound as it is made. Call it on an event loop.
 
         `before` is the stream whose sound this one continues: its request was let in already, so it does
         not wait in a queue of strangers and a drain lets it pass. `deadline` (seconds of the engine's clock)
-        is when it is no longer worth a slot: reading the stream then raises DeadlineTooShort.
+        is when it is no longer worth a slot: reading the stream then raises DeadlineTooShort. Where nobody
+        `listens` as it comes it is made as fast as can be, whether it is read or not.
 
         Raises Overloaded (with the time to come back), Draining, EngineStopped; InvalidRequest for a
         prompt that is longer than any row of the model.
@@ -110,8 +112,9 @@ class Engine:
             ahead_limit=ahead_limit,
             deadline=deadline,
             allowance=prompt.allowance,
+            listens=listens,
         )
-        stream = AudioStream(asyncio.get_running_loop(), seq, self._cancel, self._released)
+        stream = AudioStream(asyncio.get_running_loop(), seq, self._cancel, self._released, self._inbox.wake)
         self._accepted += 1
         flight = Flight(seq, prompt, stream)
         self._inbox.send(lambda: self._worker.add(flight))
@@ -143,8 +146,13 @@ class Engine:
         if self._worker.dead or self._inbox.closed:
             raise _stopped()
 
-    def report_playback(self, stream: AudioStream, played_seconds: float, paused: bool = False) -> None:
-        """The client has heard `played_seconds` of this stream's sound, and may have paused."""
+    def report_playback(
+        self, stream: AudioStream, played_seconds: float | None, paused: bool = False
+    ) -> None:
+        """The client has heard `played_seconds` of this stream's sound, and may have paused.
+
+        Below 0 it will come to it in so many seconds; None: nobody knows.
+        """
         seq, now = stream.sequence, self._clock()
         self._inbox.send(lambda: self._worker.scheduler.report(seq, now, played_seconds, paused))
 

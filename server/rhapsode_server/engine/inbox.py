@@ -30,6 +30,10 @@ class Inbox:
         self._commands.append(command)
         self._wake.set()
 
+    def wake(self) -> None:
+        """There may be something to do that no command tells of."""
+        self._wake.set()
+
     def close(self) -> None:
         """Ask the worker to end."""
         self.closed = True

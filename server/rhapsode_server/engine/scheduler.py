@@ -8,8 +8,9 @@ A stream that is far ahead of its playback gives its turn away: always beyond it
 beyond `comfort` seconds while somebody else still waits for a first sound. A stream that is about to run
 dry is `pressed`: fewer newcomers are let in at a time, for their prefills make the steps longer. A row that
 has used up its text is `starving`: it is not decoded and presses nobody, and where there is nothing else to
-do the plan sleeps until a command comes. Windows never depend on time: the same request gives the same bits
-at any load.
+do the plan sleeps until a command comes. No row makes a chunk while the one before it is on its way to the
+network, so whoever leaves wastes one at most. Windows never depend on time: the same request gives the same
+bits at any load.
 """
 
 from __future__ import annotations
@@ -95,18 +96,23 @@ class Scheduler:
         self._finish(seq)
         return True
 
-    def report(self, seq: Sequence, now: float, played: float, paused: bool) -> None:
-        """The client has played `played` seconds of this sequence's sound, and may have paused."""
+    def report(self, seq: Sequence, now: float, played: float | None, paused: bool) -> None:
+        """The client has played `played` seconds of this sequence's sound, and may have paused.
+
+        Below 0 it will come to it in so many seconds; None: nobody knows.
+        """
         seq.paused = paused
-        if seq.playing_since is not None:
+        if played is not None and seq.playing_since is not None:
             seq.playing_since = now - min(played, seq.sent * self._frame_seconds)
 
     def feed(self, seq: Sequence, allowance: int | None, max_frames: int, now: float) -> None:
         """A row has taken more text. The time for which its listener waited for it is nobody's delay."""
         if seq.status is not Status.DECODING:
             return
-        if seq.starving and seq.playing_since is not None:
-            seq.playing_since += max(0.0, now - self._due(seq))
+        if seq.starving:
+            seq.resumed = True
+            if seq.playing_since is not None:
+                seq.playing_since += max(0.0, now - self._due(seq))
         seq.allowance, seq.max_frames = allowance, max_frames
         self._end_at_most(seq)
 
@@ -197,8 +203,18 @@ class Scheduler:
         return min(gate, seq.ahead_limit)
 
     def _may_decode(self, seq: Sequence) -> bool:
+        """While its sound is on the way one window may stand ready, else two."""
         fed = seq.status is Status.DECODING and not seq.starving
-        return fed and seq.made - seq.sent < self._backlog
+        return fed and seq.made - seq.sent < self._backlog // (2 if self._on_the_way(seq) else 1)
+
+    def _on_the_way(self, seq: Sequence) -> bool:
+        """Whether this listener's sound before is still to be made, or to be handed to the network."""
+        if not (seq.listens and self._paced):
+            return False
+        before = seq.before
+        if before is not None and (before.slot is not None or before.wait_for_reader()):
+            return True
+        return seq.wait_for_reader()
 
     def _pressed(self, seq: Sequence, now: float) -> bool:
         """About to run dry, and not for want of text."""
@@ -218,7 +234,7 @@ class Scheduler:
         for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
             finished = seq.status is Status.DRAINING
             window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
-            if window is None:
+            if window is None or self._on_the_way(seq):
                 continue
             frames += window.stop - window.start
             if due and frames > most:

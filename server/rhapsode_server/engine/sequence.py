@@ -69,7 +69,10 @@ class Sequence:
     what the client reports. `ahead_limit` is how many seconds of sound may run ahead of playback (None:
     no limit); a `paused` sequence is not worked on at all. `allowance` is how many frames may be made before
     more text is fed (None: the text is complete). One that still waits for its slot at `deadline` (None: it
-    has none) ends without one.
+    has none) ends without one. `delivered` chunks have crossed into the event loop, whose reader has done
+    with `taken` of them, the one number that is written there; `held` says that the engine waits for it,
+    as it does where somebody `listens` as it comes.
+    `resumed`: its listener has waited for text, not for us, since the last chunk.
     """
 
     number: int
@@ -90,12 +93,25 @@ class Sequence:
     playing_since: float | None = None
     paused: bool = False
     continues: bool = False
+    listens: bool = True
+    delivered: int = 0
+    taken: int = 0
+    held: bool = False
+    resumed: bool = False
 
     @property
     def starving(self) -> bool:
         """No further frame may be made before more text comes."""
         decoding = self.status is Status.DECODING
         return decoding and self.allowance is not None and self.made >= self.allowance
+
+    def wait_for_reader(self) -> bool:
+        """Whether a chunk is still on its way to the network: then no other is made.
+
+        Says so before it looks: a reader who comes just then either is seen, or sees it and wakes the engine.
+        """
+        self.held = self.listens and self.delivered > self.taken
+        return self.held and self.delivered > self.taken
 
     @property
     def row(self) -> int:

@@ -26,13 +26,15 @@ class Chunk:
     """Sound of one window: float32 samples [n] in -1..1 at the model's rate.
 
     `start` is the number of samples of this stream that came before, `words` the word times that have
-    become known since the chunk before (they may lie ahead of the sound), `last` ends the stream.
+    become known since the chunk before (they may lie ahead of the sound), `last` ends the stream. `resumed`:
+    the listener may have waited for it because there was no text to speak.
     """
 
     samples: NDArray[np.float32]
     start: int
     last: bool
     words: tuple[WordTime, ...] = ()
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Outcome:
 class AudioStream:
     """Async iterator over the Chunks of one prompt.
 
-    Bounded by construction: a prompt can make no more than `max_frames` frames, so a reader that never
-    reads holds at most that much sound; how far the engine runs ahead of it is the scheduler's matter.
+    A reader who comes back for the next chunk has done with the one before. For who listens the engine makes
+    no chunk earlier, so one at most is on its way; for others no more than a prompt's `max_frames`.
     """
 
     def __init__(
@@ -58,12 +60,15 @@ class AudioStream:
         sequence: Sequence,
         cancel: Callable[[Sequence], None],
         released: Callable[[], None],
+        wake: Callable[[], None],
     ) -> None:
         self.sequence = sequence
         self.outcome: Outcome | None = None
         self._loop = loop
         self._cancel = cancel
         self._released = released
+        self._wake_engine = wake
+        self._read = 0
         self._chunks: deque[Chunk] = deque()
         self._wake = asyncio.Event()
         self._error: RhapsodeError | None = None
@@ -80,6 +85,7 @@ class AudioStream:
 
     async def __anext__(self) -> Chunk:
         """The next chunk; after the last one, raises the stream's error where it failed."""
+        self._done_with_the_last()
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -87,7 +93,14 @@ class AudioStream:
                 raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
+        self._read += 1
         return self._chunks.popleft()
+
+    def _done_with_the_last(self) -> None:
+        """Only the number is written, and a sleeping engine woken where it waits for it."""
+        self.sequence.taken = self._read
+        if self.sequence.held:
+            self._wake_engine()
 
     def cancel(self) -> None:
         """Give the slot back before the next step; idempotent, and harmless after the end."""

@@ -225,9 +225,10 @@ class Worker:
             if wave is None or not len(wave):
                 continue
             words = self._runner.words(seq, flight.words)
-            chunks.append((flight.stream, Chunk(wave, flight.samples, window.last, words)))
+            chunks.append((flight.stream, Chunk(wave, flight.samples, window.last, words, seq.resumed)))
             flight.samples += len(wave)
             flight.words += len(words)
+            seq.delivered, seq.resumed = seq.delivered + 1, False
         if chunks:
             chunks[0][0].cross(lambda: _hand_over(chunks))
 

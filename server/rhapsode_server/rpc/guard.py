@@ -138,9 +138,7 @@ class _Metered:
         """As the original, and counted."""
         if isinstance(message, synthesis_pb2.SynthesizeResponse) and message.HasField("started"):
             self._account.spoke(len(self._request.text))
-        sound = sound_in(message)
-        if sound is not None:
-            self._account.sounded(sound[1])
+        self._account.sounded(sound_in(message))
         await self._context.write(message)
 
 

@@ -7,7 +7,7 @@ about the engine. An error that is raised here is answered at the edge (intercep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from rhapsode.tts.v1 import service_pb2_grpc, session_pb2, synthesis_pb2, voice_pb2
@@ -20,17 +20,17 @@ from rhapsode_server.rpc.call import Call, Context
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.session import Session
 from rhapsode_server.rpc.session_convert import SessionLimits
+from rhapsode_server.rpc.session_events import Witness
 from rhapsode_server.synthesizer import Audio, Done, Event, Started
 from rhapsode_server.synthesizer.checks import check_language
 
 SESSION_LIMITS = SessionLimits()
+NOBODY = Witness()
 _SOUNDING = (synthesis_pb2.SynthesizeResponse, session_pb2.StreamSynthesizeResponse)
 
 
 class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
-    """`longest` is the most seconds that a call may take beyond the length of its sound; `trace_id` names the
-    caller's trace, or "".
-    """
+    """`longest` is the most seconds that a call may take beyond its sound; `witness` is who looks on."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         *,
         longest: float = 1800.0,
         session: SessionLimits = SESSION_LIMITS,
-        trace_id: Callable[[], str] = str,
+        witness: Witness = NOBODY,
     ) -> None:
         self._gate = gate
         self._longest = longest
         self._session = session
-        self._trace_id = trace_id
+        self._witness = witness
 
     async def Synthesize(self, request: synthesis_pb2.SynthesizeRequest, context: Context) -> None:  # noqa: N802
         """Speaks one text."""
@@ -57,7 +57,8 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
                 async for event in events:
                     _note(call, asked, event)
                     _extend(limit, event, call)
-                    message = convert.response(event, asked, synthesizer.model.name, self._trace_id())
+                    trace_id = self._witness.trace_id()
+                    message = convert.response(event, asked, synthesizer.model.name, trace_id)
                     await call.write(context, message)
 
     async def StreamSynthesize(  # noqa: N802
@@ -65,7 +66,7 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
     ) -> None:
         """Speaks text as it is written. A session lasts as long as its client wants it to."""
         with self._gate.enter() as synthesizer:
-            session = Session(synthesizer, self._gate, calls.current(), self._session, self._trace_id)
+            session = Session(synthesizer, self._gate, calls.current(), self._session, self._witness)
             await session.run(request_iterator, context)
 
     async def ListVoices(  # noqa: N802
@@ -79,12 +80,11 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
         return voice_pb2.ListVoicesResponse(voices=[convert.voice(voice) for voice in voices])
 
 
-def sound_in(message: object) -> tuple[float, float] | None:
-    """Where the sound of a message that is being sent begins, and its length, in seconds."""
+def sound_in(message: object) -> float:
+    """The seconds of sound in a message that is being sent."""
     if not isinstance(message, _SOUNDING) or not message.HasField("audio"):
-        return None
-    rate = calls.current().sample_rate
-    return message.audio.start_sample / rate, message.audio.sample_count / rate
+        return 0.0
+    return message.audio.sample_count / calls.current().sample_rate
 
 
 @asynccontextmanager

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rhapsode.tts.v1 import session_pb2
 
-from rhapsode_server.core import Request
 from rhapsode_server.errors import (
     InvalidRequest,
     Overloaded,
@@ -28,24 +27,14 @@ from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
 from rhapsode_server.rpc.gate import Gate
 from rhapsode_server.rpc.session_convert import Defaults, SessionLimits
+from rhapsode_server.rpc.session_events import Event, SessionEvents, Witness
+from rhapsode_server.rpc.session_writer import Open, SessionWriter
 from rhapsode_server.rpc.status import answer
 from rhapsode_server.synthesizer import Synthesizer
-from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed
-from rhapsode_server.synthesizer.events import Audio, Done
 
 Command = session_pb2.StreamSynthesizeRequest
-Event = session_pb2.StreamSynthesizeResponse
 LAST_WORDS_SECONDS = 5.0
 """How long a client that is to be sent away may take to read what it was told before."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A context and the request it was opened with."""
-
-    name: str
-    context: Context
-    asked: Request
 
 
 class Session:
@@ -57,17 +46,17 @@ class Session:
         gate: Gate,
         call: Call,
         limits: SessionLimits,
-        trace_id: Callable[[], str],
+        witness: Witness,
     ) -> None:
         self._synthesizer = synthesizer
         self._gate = gate
         self._call = call
         self._limits = limits
-        self._trace_id = trace_id
+        self._witness = witness
         self._defaults: Defaults
-        self._open: dict[str, _Open] = {}
-        self._of: dict[Context, _Open] = {}
-        self._events: asyncio.Queue[tuple[Context, ContextEvent] | Event | None] = asyncio.Queue()
+        self._open: dict[str, Open] = {}
+        self._events = SessionEvents()
+        self._writer = SessionWriter(self._events, call, witness, synthesizer.model.name, self._forget)
         self._active = time.monotonic()
         self._started = 0
         self._closing = False
@@ -75,11 +64,12 @@ class Session:
     async def run(self, commands: AsyncIterator[Command], grpc_context: GrpcContext) -> None:
         """Serve the stream. Raises InvalidRequest for a protocol error, SessionIdle for a silent client."""
         self._defaults = await self._configured(commands)
-        self._call.facts["voice"] = self._defaults.request.voice
         self._say(
-            convert.session_started(self._call.request_id, self._trace_id(), self._limits, self._defaults)
+            convert.session_started(
+                self._call.request_id, self._witness.trace_id(), self._limits, self._defaults
+            )
         )
-        writer = asyncio.create_task(self._write(grpc_context))
+        writer = asyncio.create_task(self._writer.run(grpc_context))
         watched = {
             asyncio.create_task(work)
             for work in (self._read(commands), self._watch_idle(), self._watch_gate())
@@ -102,7 +92,7 @@ class Session:
 
     async def _last_words(self, writer: asyncio.Task[None]) -> None:
         """Let the writer end by itself: a write that is broken off midway can leave a call without an end."""
-        self._events.put_nowait(None)
+        self._events.end()
         await asyncio.wait({writer}, timeout=LAST_WORDS_SECONDS)
 
     async def _configured(self, commands: AsyncIterator[Command]) -> Defaults:
@@ -121,6 +111,7 @@ class Session:
         async for command in commands:
             self._active = time.monotonic()
             await self._carry_out(command)
+            await self._events.room()
         for one in self._open.values():
             one.context.end()  # a client that has no more to say has said all of each context
         self._closing = True
@@ -141,7 +132,7 @@ class Session:
                 kind or "command", "This command has no place here: see the session's protocol."
             )
         else:
-            self._about(kind, command)
+            await self._about(kind, command)
 
     def _start(self, name: str, wanted: session_pb2.StartContext) -> None:
         if name in self._open:
@@ -151,12 +142,15 @@ class Session:
         try:
             self._admit()
             request, terms = convert.start(wanted, self._defaults, f"{self._call.request_id}.{self._started}")
-            context = self._synthesizer.context(request, terms, self._tell)
+            context = self._synthesizer.context(request, terms, self._events.tell)
         except RhapsodeError as error:
+            self._witness.refused(error)
             self._say(convert.failed(name, answer(error, wanted.request_id or self._call.request_id)))
             return
         self._started += 1
-        self._open[name] = self._of[context] = _Open(name, context, request)
+        self._call.facts["voice"] = context.job.order.voice.name
+        self._open[name] = Open(name, context, request)
+        self._writer.opened(self._open[name])
         context.start()
 
     def _admit(self) -> None:
@@ -190,26 +184,42 @@ class Session:
             request = self._synthesizer.at_speed(self._defaults.request, update.speed)
             self._defaults = replace(self._defaults, request=request)
 
-    def _about(self, kind: str, command: Command) -> None:
+    async def _about(self, kind: str, command: Command) -> None:
         """A command about one open context."""
         one = self._find(command)
         if one is None:
             return
+        if kind == "playback_report":
+            report = command.playback_report
+            one.context.report(report.played_samples, report.paused)
+        elif kind == "update_config":
+            self._update(one, command.update_config)
+        else:
+            await self._write_on(one, kind, command)
+
+    async def _write_on(self, one: Open, kind: str, command: Command) -> None:
+        """The text of a context goes on, or ends. Waits where it comes faster than it can be read."""
         context = one.context
-        if kind == "text":
+        if context.complete:
+            self._say(convert.late(one.name))
+        elif kind == "text":
             context.feed(command.text.text)
         elif kind == "flush":
-            context.flush(command.flush.flush_id)
-        elif kind == "end_context":
+            context.flush(convert.flush_id(command))
+        else:
             context.end()
-        elif kind == "playback_report":
-            report = command.playback_report
-            context.report(report.played_samples, report.paused)
-        elif command.update_config.HasField("speed"):
-            speed = self._synthesizer.at_speed(one.asked, command.update_config.speed).speed
-            context.change_speed(speed)
+        await context.room()
 
-    def _find(self, command: Command) -> _Open | None:
+    def _update(self, one: Open, update: session_pb2.UpdateConfig) -> None:
+        """What cannot be changed stays as it is; nothing else of the session is to suffer for it."""
+        if not update.HasField("speed"):
+            return
+        try:
+            one.context.change_speed(self._synthesizer.at_speed(one.asked, update.speed).speed)
+        except RhapsodeError as error:
+            self._say(convert.warning(one.name, error.reason, f"{error.message} It speaks on as before."))
+
+    def _find(self, command: Command) -> Open | None:
         """The open context that a command is about; a late command is no error, but worth a word."""
         name = convert.context_id(command)
         one = self._open.get(name)
@@ -224,53 +234,28 @@ class Session:
     # ---- events
 
     def _say(self, event: Event) -> None:
-        self._events.put_nowait(event)
+        self._events.say(event)
 
-    def _tell(self, context: Context, event: ContextEvent) -> None:
-        self._events.put_nowait((context, event))
-
-    async def _write(self, grpc_context: GrpcContext) -> None:
-        """Send what happened, in order, until there is no more to come."""
-        while (happened := await self._events.get()) is not None:
-            if isinstance(happened, tuple):
-                await self._write_of(*happened, grpc_context)
-            else:
-                await self._call.write(grpc_context, happened)
-
-    async def _write_of(self, context: Context, event: ContextEvent, grpc_context: GrpcContext) -> None:
-        one = self._of.get(context)
-        if isinstance(event, Audio):
-            silenced = context.over and not context.ended
-            if one is not None and not silenced:
-                self._call.sample_rate = context.job.audio.sample_rate
-                await self._call.write(grpc_context, self._message(one, event))
-                self._active = time.monotonic()
-            context.written(event)
-            return
-        if one is None:
-            return
-        await self._call.write(grpc_context, self._message(one, event))
-        if isinstance(event, Done | Cancelled | Failed):
-            del self._of[context]
-            self._open.pop(one.name, None)
-            self._close_if_done()
-
-    def _message(self, one: _Open, event: ContextEvent) -> Event:
-        return convert.context_event(
-            one.name, event, one.asked, self._synthesizer.model.name, self._trace_id()
-        )
+    def _forget(self, one: Open) -> None:
+        self._open.pop(one.name, None)
+        self._close_if_done()
 
     def _close_if_done(self) -> None:
         if self._closing and not self._open:
-            self._events.put_nowait(None)
+            self._events.end()
 
     # ---- time
 
     async def _watch_idle(self) -> None:
-        """End a session in which nobody says anything: neither the client nor we."""
+        """End a session in which nobody says anything: neither the client nor we.
+
+        While a context waits for its turn it is the client who waits.
+        """
         timeout = self._defaults.idle_timeout
         while True:
-            left = self._active + timeout - time.monotonic()
+            if any(one.context.queued for one in self._open.values()):
+                self._active = time.monotonic()
+            left = max(self._active, self._writer.active) + timeout - time.monotonic()
             if left <= 0:
                 raise SessionIdle(
                     f"Nothing was sent for {timeout:g} seconds, so the session was ended. Send ping to keep"

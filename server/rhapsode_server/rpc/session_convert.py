@@ -19,6 +19,7 @@ from rhapsode_server.synthesizer.context import Cancelled, ContextEvent, Failed,
 from rhapsode_server.synthesizer.events import Audio, Done, Started, Terms
 
 CONTEXT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_FLUSH_ID = 256
 Event = session_pb2.StreamSynthesizeResponse
 
 
@@ -107,6 +108,15 @@ def context_id(message: session_pb2.StreamSynthesizeRequest) -> str:
     return message.context_id
 
 
+def flush_id(message: session_pb2.StreamSynthesizeRequest) -> str:
+    """Raises InvalidRequest for one that is too long to be kept and given back."""
+    if len(message.flush.flush_id) > LONGEST_FLUSH_ID:
+        raise InvalidRequest(
+            "flush.flush_id", f"A flush_id has at most {LONGEST_FLUSH_ID} characters. Send a shorter one."
+        )
+    return message.flush.flush_id
+
+
 # ---- what the server says
 
 
@@ -188,6 +198,13 @@ def failed(name: str, told: Answer) -> Event:
 def warning(name: str, reason: str, message: str) -> Event:
     """Something that stops nothing."""
     return Event(context_id=name, warning=session_pb2.Warning(reason=reason, message=message))
+
+
+def late(name: str) -> Event:
+    """A command about the text of a context that has been given all of it."""
+    return warning(
+        name, "CONTEXT_COMPLETE", "This context has all its text; the command was ignored. Start another one."
+    )
 
 
 def pong(nonce: int) -> Event:

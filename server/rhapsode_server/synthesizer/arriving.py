@@ -18,10 +18,16 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from rhapsode_server.core import Piece
+from rhapsode_server.errors import InvalidRequest
 from rhapsode_server.models.base import TextFrontend, Utterance
 from rhapsode_server.synthesizer.pieces import ArrivingDesk, Prepared, piece_seed
 
 T = TypeVar("T")
+
+MOST_UNREAD, MOST_UNREAD_CHARACTERS = 64, 65_536
+"""Commands, and text in them, that may wait to be read before their sender has to."""
+MOST_FLUSHES = 1000
+"""Flushes that may wait for their sound: more than a text has sentences."""
 
 Flushed = Callable[[str], None]
 """Called with the name of a flush when the sound of all text before it has been given."""
@@ -47,6 +53,7 @@ class Arriving(ABC, Generic[T]):
         self._written: list[str] = []
         self._commands: deque[tuple[str, str]] = deque()
         self._command = asyncio.Event()
+        self._room = asyncio.Event()
         self._prepared: deque[Prepared] = deque()
         self._marks: deque[tuple[int, str]] = deque()
         self._cut = self._spoken = 0
@@ -65,13 +72,24 @@ class Arriving(ABC, Generic[T]):
         return self._written[0] if self._written else ""
 
     def feed(self, text: str) -> None:
-        """More text, cut anywhere."""
-        self._written.append(text)
-        self._tell("feed", text)
+        """More text, cut anywhere. Ignored where nobody reads any more: it has ended, or was refused."""
+        if not self._reader.done():
+            self._written.append(text)
+            self._tell("feed", text)
 
     def flush(self, name: str) -> None:
-        """Speak all there is."""
+        """Speak all there is. Raises InvalidRequest where too many flushes wait already."""
+        if len(self._marks) + len(self._commands) >= MOST_FLUSHES:
+            raise InvalidRequest(
+                "flush", f"{MOST_FLUSHES} flushes of this context wait for their sound. Flush less often."
+            )
         self._tell("flush", name)
+
+    async def room(self) -> None:
+        """Wait while much of what was written is still to be read."""
+        while self._crowded() and not self._reader.done():
+            self._room.clear()
+            await self._room.wait()
 
     def end(self) -> None:
         """There will be no more."""
@@ -87,6 +105,11 @@ class Arriving(ABC, Generic[T]):
     def ready(self) -> bool:
         """Whether `take` would not wait."""
         return bool(self._prepared)
+
+    @property
+    def growing(self) -> bool:
+        """Whether the caller may write more."""
+        return not self._ended
 
     def begin(self) -> None:
         """Text is prepared when it arrives; there is nothing to begin."""
@@ -120,6 +143,10 @@ class Arriving(ABC, Generic[T]):
         self._commands.append((what, word))
         self._command.set()
 
+    def _crowded(self) -> bool:
+        unread = sum(len(word) for _, word in self._commands)
+        return len(self._commands) > MOST_UNREAD or unread > MOST_UNREAD_CHARACTERS
+
     async def _read(self) -> None:
         """Carry out commands in order; fragments that have piled up are read as one."""
         while not self._ended:
@@ -129,6 +156,7 @@ class Arriving(ABC, Generic[T]):
                 word += self._commands.popleft()[1]
             if not self._commands:
                 self._command.clear()
+            self._room.set()
             await self._carry_out(what, word)
 
     async def _carry_out(self, what: str, word: str) -> None:
@@ -156,7 +184,9 @@ class Arriving(ABC, Generic[T]):
         """Wake whoever takes: the text has ended, or cannot be read. An error nobody takes is no news."""
         if not reader.cancelled():
             reader.exception()
+        self._commands.clear()
         self._news.set()
+        self._room.set()
 
     def _acknowledge(self) -> None:
         while self._marks and self._marks[0][0] <= self._spoken:

@@ -1,8 +1,7 @@
 """One utterance of a session: text comes bit by bit, sound goes out, the listener may interrupt at any word.
 
-A Context tells its session everything through one function and never waits for the network, except that
-at most `AHEAD` pieces of sound may be on their way to the wire. What must not live here: gRPC, several
-contexts, how text is cut or spoken.
+A Context tells its session everything through one function; it makes no sound while the one before is on its
+way to the wire. What must not live here: gRPC, several contexts, how text is cut or spoken.
 """
 
 from __future__ import annotations
@@ -15,9 +14,6 @@ from typing import Any, Protocol
 from rhapsode_server.synthesizer.arriving import Arriving
 from rhapsode_server.synthesizer.events import Audio, Event, Report, SpokenWord, Timings, Usage
 from rhapsode_server.synthesizer.job import Job
-
-AHEAD = 4
-"""Sounds that wait for the wire; more would only be thrown away when the listener interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +55,34 @@ class Listener(Protocol):
 
 
 class Context:
-    """Feed it, flush it, end it, cancel it. `over`: nothing more will be sent for it; `ended`: by itself."""
+    """Feed it, flush it, end it, cancel it.
+
+    `over`: nothing more will be sent for it; `complete`: it has been given all its text.
+    """
 
     job: Job
 
     def __init__(self, send: Send, settle: Listener) -> None:
         self.over = False
-        self.ended = False
+        self.complete = False
         self._send = send
         self._settle = settle
-        self._room = asyncio.Semaphore(AHEAD)
+        self._on_the_wire = asyncio.Event()
         self._words: list[SpokenWord] = []
         self._written = 0
         self._played: int | None = None
         self._pieces: Arriving[Any]
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def sounded(self) -> bool:
+        """Whether any of its sound was sent."""
+        return self._written > 0
+
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for its turn in the engine."""
+        return self.job.speaking.queued
 
     def reads(self, pieces: Arriving[Any]) -> Arriving[Any]:
         """The text is read through these."""
@@ -97,14 +106,19 @@ class Context:
 
     def end(self) -> None:
         """There will be no more text."""
+        self.complete = True
         self._pieces.end()
+
+    async def room(self) -> None:
+        """Wait while much of what was written is still to be read."""
+        await self._pieces.room()
 
     def change_speed(self, speed: float) -> None:
         """From the next piece on."""
         self._pieces.change_speed(speed)
 
     def report(self, played: int, paused: bool) -> None:
-        """The listener has played so many samples, and may have paused."""
+        """The listener has played so many samples, and may have paused. Nobody hears what was not sent."""
         self._played = min(played, self._written)
         self.job.speaking.heard(self._played / self.job.audio.sample_rate, paused)
 
@@ -130,12 +144,17 @@ class Context:
 
     # ---- the session's side
 
-    def written(self, audio: Audio) -> None:
-        """The sound is on the wire (or was dropped, where the context is over)."""
-        self._room.release()
-        if self.ended or not self.over:
-            self._written = self.job.sent = audio.start + audio.samples
-            self._words += audio.words
+    def sends(self, audio: Audio) -> bool:
+        """Whether the sound may go out; it counts as sent from now on. Not where the context was silenced."""
+        if self.over:
+            return False
+        self._written = audio.start + audio.samples
+        self._words += audio.words
+        return True
+
+    def sent(self) -> None:
+        """The sound is on the wire."""
+        self._on_the_wire.set()
 
     def flushed(self, name: str) -> None:
         """All sound before this flush has been given."""
@@ -147,9 +166,10 @@ class Context:
 
     async def _run(self) -> None:
         async for event in self.job.events(greet=True):
-            if isinstance(event, Audio):
-                await self._room.acquire()
+            self._on_the_wire.clear()
             self._send(self, event)
+            if isinstance(event, Audio):
+                await self._on_the_wire.wait()
 
     def _ended_by_itself(self, task: asyncio.Task[None]) -> None:
         """Whatever the task raised is for the session to answer, as the edge of an RPC would."""
@@ -158,11 +178,12 @@ class Context:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._send(self, Failed(error))
-        self.over = self.ended = True
+        self.over = True
         self._pieces.drop()
         self._settle(self.job)
 
     def _stop(self) -> None:
+        self.job.sent = self._written
         self._pieces.drop()
         self.job.cancel()
         if self._task is not None:

@@ -124,7 +124,9 @@ class Report:
 
     `failure` is the `reason` word of the error that ended it, or "". Samples that were made for nobody, at
     the delivered rate: `unsent` were vocoded and never handed to the network, `unheard` were sent to a
-    listener who says that he had not come to them when he interrupted.
+    listener who says that he had not come to them when he interrupted. `gaps` are the seconds between two
+    sounds that were sent, `underruns` how many of them a listener has heard, both without what callers wait
+    for themselves: the end of a pause, or text that is still being written.
     """
 
     request: Request = field(repr=False)
@@ -137,6 +139,8 @@ class Report:
     failure: str = ""
     unsent: int = 0
     unheard: int = 0
+    gaps: tuple[float, ...] = ()
+    underruns: int = 0
 
 
 class Recorder(Protocol):

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from rhapsode_server.core import AudioFormat, FinishReason, Request, Voice
 from rhapsode_server.errors import DeadlineTooShort, RhapsodeError
-from rhapsode_server.synthesizer.events import Done, Event, Report, Started, Terms
+from rhapsode_server.synthesizer.events import Audio, Done, Event, Report, Started, Terms
+from rhapsode_server.synthesizer.playback import Playback
 from rhapsode_server.synthesizer.speaking import Speaking
 from rhapsode_server.synthesizer.stages import Spell, StageTime, Worked, timeline
 
@@ -50,10 +51,11 @@ class Job:
         self._clock = clock
         self._estimate = estimate
         self._sending = Spell()
+        self._playback = Playback()
         self._first_audio: float | None = None
 
     async def events(self, *, greet: bool = False) -> AsyncGenerator[Event, None]:
-        """Started, then Audio until all is spoken, then Done.
+        """Started, then Audio until all is spoken, then Done. Whoever comes back has sent the one before.
 
         With `greet` Started comes at once, before there need be any text; otherwise it comes when the
         first piece has been handed to the engine, so that whatever is refused is refused before it.
@@ -70,9 +72,7 @@ class Job:
                     if audio.seq == 0:
                         self._first_audio = handed_over - self.order.arrived
                     yield audio
-                    self._sending.add(handed_over, self._clock())
-                    if not greet:  # a session says itself what it has sent
-                        self.sent = audio.start + audio.samples
+                    self._sent(audio, handed_over)
             self.done = self._so_far(self.speaking.reason)
             yield self.done
         except BaseException as error:
@@ -80,6 +80,13 @@ class Job:
             raise
         finally:
             self.cancel()
+
+    def _sent(self, audio: Audio, handed_over: float) -> None:
+        now = self._clock()
+        self._sending.add(handed_over, now)
+        self.sent = audio.start + audio.samples
+        seconds = audio.samples / self.audio.sample_rate
+        self._playback.sent(seconds, now, excused=self.speaking.excused())
 
     def cancel(self) -> None:
         """Give every slot back within one step; harmless after the end."""
@@ -104,6 +111,8 @@ class Job:
             failure=self.failure,
             unsent=max(0, self.speaking.sounded() - self.sent),
             unheard=0 if self.heard is None else max(0, self.sent - self.heard),
+            gaps=tuple(self._playback.gaps),
+            underruns=self._playback.underruns,
         )
 
     def _started(self) -> Started:

@@ -109,6 +109,11 @@ class Pieces(Protocol):
         """Whether `take` would not wait."""
         ...
 
+    @property
+    def growing(self) -> bool:
+        """Whether the caller may write more."""
+        ...
+
     def begin(self) -> None:
         """Start to prepare the next piece, if that has not begun."""
         ...
@@ -150,6 +155,11 @@ class PreparedPieces:
     def ready(self) -> bool:
         """Whether `take` would not wait."""
         return self._next is not None and self._next.done()
+
+    @property
+    def growing(self) -> bool:
+        """The text is all there."""
+        return False
 
     def begin(self) -> None:
         """Start to prepare the next piece, if that has not begun."""

@@ -14,6 +14,7 @@ from functools import partial
 
 from rhapsode_server.core import FinishReason, Priority
 from rhapsode_server.engine.engine import Engine
+from rhapsode_server.engine.sequence import Status
 from rhapsode_server.engine.stream import AudioStream, Chunk
 from rhapsode_server.errors import RhapsodeError, TextRefused
 from rhapsode_server.models.base import Aligned
@@ -57,7 +58,8 @@ class Course:
     """How the engine is to treat this utterance, and the pace that it speaks at.
 
     `deadline` is when nobody wants its sound any more. `expect` is asked before the first piece is
-    submitted, and raises where its sound would come too late.
+    submitted, and raises where its sound would come too late. Somebody `listens` as it comes, or it is for
+    later.
     """
 
     priority: Priority
@@ -66,6 +68,7 @@ class Course:
     pace: Pace
     deadline: float | None = None
     expect: Callable[[], None] = _any_time
+    listens: bool = True
 
 
 @dataclass(eq=False, slots=True)
@@ -90,6 +93,8 @@ class Speaking:
         self._course = course
         self._rate = engine.model.sample_rate
         self._flights: list[Flight] = []
+        self._paused = False
+        self._excused = False
 
     async def start(self) -> None:
         """Prepare the first piece and submit it.
@@ -110,6 +115,7 @@ class Speaking:
             now.begins = self.packer.taken
             now.wording = Wording(self._pieces.text, now.prepared.piece, self.packer.taken, self.packer)
             async for chunk in now.stream:
+                self._excused |= chunk.resumed
                 audio = self._packed(now, chunk)
                 await self._look_ahead(now)
                 if audio is not None:
@@ -135,11 +141,21 @@ class Speaking:
             flight.stream.cancel()
 
     def heard(self, seconds: float, paused: bool) -> None:
-        """The listener has played so much of the utterance, and may have paused."""
+        """The listener has played so much of the utterance, and may have paused.
+
+        Where one piece is played while the next has begun, that one is told when its turn comes.
+        """
+        self._excused |= self._paused or paused
+        self._paused = paused
         for flight in self._flights:
             if flight.stream.outcome is None:
-                begins = 0.0 if flight.begins is None else flight.begins / self._rate
-                self._engine.report_playback(flight.stream, max(0.0, seconds - begins), paused)
+                played = None if flight.begins is None else seconds - flight.begins / self._rate
+                self._engine.report_playback(flight.stream, played, paused)
+
+    def excused(self) -> bool:
+        """Whether the listener had a reason to wait since this was last asked that was not ours."""
+        excused, self._excused = self._excused, self._paused
+        return excused
 
     async def settled(self) -> None:
         """After `cancel`: wait until the engine has let go of everything, which takes one step."""
@@ -147,6 +163,11 @@ class Speaking:
             with suppress(RhapsodeError):
                 async for _ in flight.stream:
                     pass
+
+    @property
+    def queued(self) -> bool:
+        """Whether a piece waits for a slot."""
+        return any(flight.stream.sequence.status is Status.WAITING for flight in self._flights)
 
     # ---- one piece after another
 
@@ -156,10 +177,13 @@ class Speaking:
             priority=self._course.priority,
             ahead_limit=self._course.ahead_limit,
             deadline=self._course.deadline,
+            listens=self._course.listens,
             before=self._flights[-1].stream if self._flights else None,
         )
         if prepared.additions is not None:
             prepared.additions.lead_to(partial(self._engine.feed, stream), stream.cancel)
+        if self._paused:  # all the same: nobody listens
+            self._engine.report_playback(stream, None, paused=True)
         flight = Flight(prepared, stream)
         self._flights.append(flight)
         self._pieces.begin()
@@ -199,6 +223,7 @@ class Speaking:
         after = self._flights.index(now) + 1
         if after < len(self._flights):
             return self._flights[after]
+        self._excused |= self._pieces.growing and not self._pieces.ready
         prepared = await self._pieces.take()
         return None if prepared is None else self._submit(prepared)
 

@@ -143,6 +143,7 @@ class Synthesizer:
             self._pace,
             None if terms.time_left is None else order.arrived + terms.time_left,
             expect,
+            terms.paced,
         )
         speaking = Speaking(self._engine, read(order), packer, course)
         return Job(order, speaking, self._clock, self.estimated_first_audio)

@@ -4,8 +4,8 @@ How the composition root uses it (each object is there and harmless when telemet
 
     logging.configure(form, level, request_id=...)          # telemetry/logging.py; names the current request
     telemetry = Telemetry.from_environment()                # OTEL_* variables; ConfigError if unusable
-    server = grpc.aio.server(interceptors=[*telemetry.interceptors(sound_of), Edge()])    # ours outermost
-    service = SpeechSynthesis(gate, trace_id=telemetry.trace_id)
+    server = grpc.aio.server(interceptors=[*telemetry.interceptors(tenant), Edge()])    # ours outermost
+    service = SpeechSynthesis(gate, witness=Witness(telemetry.trace_id, telemetry.refused))
     engine = Engine(model, engine_settings, observer=telemetry.observer)
     synthesizer = Synthesizer(engine, desk, manner, recorder=telemetry.recorder)
     ...warm up...
@@ -14,9 +14,7 @@ How the composition root uses it (each object is there and harmless when telemet
     telemetry.cutting()                                     # when what still runs is about to be cancelled
     await telemetry.shutdown(5.0)                           # last of all, after the engine has stopped
 
-`sound_of(message)` tells which sound a response message carries: `Sound(start, seconds)`, start in seconds
-from the beginning of its utterance, or None for a message without sound. It feeds the gaps between chunks
-and the count of underruns, and may be left out.
+`tenant()` is the pseudonym of who calls; it may be left out.
 
 `telemetry.recorder` is a synthesizer.events.Recorder; it finds the RPC that an utterance belongs to by a
 context variable, so synthesizer and rpc know nothing of it. A log line carries what `extra={"facts": {…}}`

@@ -151,6 +151,10 @@ class Metrics:
                 )
         if timings.first_audio is not None:
             self._first_audio(report, timings.first_audio, context)
+        for gap in report.gaps:
+            self._histograms[names.CHUNK_GAP].record(gap, self._label, context)
+        if report.underruns:
+            self._counters[names.UNDERRUN].add(report.underruns, self._label, context)
         factor = real_time_factor(report)
         if factor is not None:
             self._histograms[names.RTF].record(factor, self._label, context)
@@ -163,10 +167,6 @@ class Metrics:
         if error_type:
             labels[names.ERROR_TYPE] = error_type
         self._histograms[names.RPC_DURATION].record(seconds, labels, context)
-        for gap in call.playback.gaps:
-            self._histograms[names.CHUNK_GAP].record(gap, self._label, context)
-        if call.playback.underruns:
-            self._counters[names.UNDERRUN].add(call.playback.underruns, self._label, context)
 
     def rejected(self, reason: str) -> None:
         """A request was refused before any sound; `reason` is a word of errors.py."""

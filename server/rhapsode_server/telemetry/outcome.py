@@ -96,8 +96,13 @@ def _answered(told: grpc.StatusCode, error: BaseException | None, *, draining: b
     if ours is None or ours.status != told.name:
         return Outcome(told, _BY_STATUS.get(told, REFUSED), told.name)
     close = _close_reason(ours, told, draining=draining)
-    rejected = not isinstance(ours, EngineStopped | StreamTooLong) and close != FAILED
-    return Outcome(told, close, told.name, ours.reason, rejected=rejected)
+    return Outcome(told, close, told.name, ours.reason, rejected=refuses(ours))
+
+
+def refuses(error: RhapsodeError) -> bool:
+    """Whether it says no to a caller, rather than that something went wrong on the way."""
+    went_wrong = _BY_STATUS.get(grpc.StatusCode[error.status]) == FAILED
+    return not isinstance(error, EngineStopped | StreamTooLong) and not went_wrong
 
 
 def _close_reason(error: RhapsodeError, told: grpc.StatusCode, *, draining: bool) -> str:

@@ -20,7 +20,7 @@ from opentelemetry.trace import Span as AnySpan
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from rhapsode_server.telemetry import names
-from rhapsode_server.telemetry.call import CURRENT, Call, SoundOf, epoch, epoch_offset, no_sound
+from rhapsode_server.telemetry.call import CURRENT, Call, epoch, epoch_offset
 from rhapsode_server.telemetry.metrics import Metrics
 from rhapsode_server.telemetry.outcome import Outcome, judge, near_deadline
 
@@ -34,11 +34,11 @@ UNTRACED = ("/grpc.health.", "/grpc.reflection.", "/xds.service.orca.")
 
 
 class Watched:
-    """A servicer context that tells of every message written through it; all else is the original's."""
+    """A servicer context that counts the messages written through it; all else is the original's."""
 
-    def __init__(self, context: Any, wrote: Callable[[object], None]) -> None:
+    def __init__(self, context: Any, call: Call) -> None:
         self._context = context
-        self._wrote = wrote
+        self._call = call
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -46,7 +46,7 @@ class Watched:
     async def write(self, message: object) -> None:
         """As grpc.aio.ServicerContext.write."""
         await self._context.write(message)
-        self._wrote(message)
+        self._call.messages += 1
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -56,13 +56,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self,
         tracer: Tracer,
         metrics: Metrics,
-        sound_of: SoundOf = no_sound,
         draining: Callable[[], bool] = lambda: False,
         tenant: Callable[[], str] = str,
     ) -> None:
         self._tracer = tracer
         self._metrics = metrics
-        self._sound_of = sound_of
         self._draining = draining
         self._tenant = tenant
 
@@ -150,7 +148,7 @@ class _Running:
         if not handler.response_streaming:
             answered = behaviour(request, context)
             return await answered if hasattr(answered, "__await__") else answered
-        watched = Watched(context, self._wrote)
+        watched = Watched(context, self._call)
         answered = behaviour(request, watched)
         if not hasattr(answered, "__aiter__"):
             return await answered
@@ -161,12 +159,6 @@ class _Running:
             if hasattr(answered, "aclose"):
                 await answered.aclose()
         return None
-
-    def _wrote(self, message: object) -> None:
-        self._call.messages += 1
-        sound = self._owner._sound_of(message)
-        if sound is not None:
-            self._call.playback.sent(sound, time.monotonic())
 
     def _end(self, outcome: Outcome) -> None:
         self._told = True

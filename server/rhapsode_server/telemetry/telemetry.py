@@ -14,9 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from opentelemetry.context import Context
 
 from rhapsode_server.engine.observer import SILENT, Observer, StepEvent
+from rhapsode_server.errors import RhapsodeError
 from rhapsode_server.synthesizer.events import UNRECORDED, Recorder
+from rhapsode_server.telemetry import outcome
 from rhapsode_server.telemetry.announcements import Announcements, Ended, StageFailure
-from rhapsode_server.telemetry.call import SoundOf, current_ids, no_sound
+from rhapsode_server.telemetry.call import current_ids
 from rhapsode_server.telemetry.export import Exporting, Wanted, wanted
 from rhapsode_server.telemetry.metrics import CreatedVoices, Load, Metrics
 from rhapsode_server.telemetry.names import SERVICE, STEP_EVERY
@@ -57,14 +59,12 @@ class Telemetry:
         """Where metrics are served for Prometheus, if they are."""
         return self._listening.exporting.prometheus_port if self._listening else None
 
-    def interceptors(
-        self, sound_of: SoundOf = no_sound, tenant: Callable[[], str] = str
-    ) -> tuple[ServerInterceptor, ...]:
-        """For grpc.aio.server, before all others; `sound_of` tells which messages carry sound.
+    def interceptors(self, tenant: Callable[[], str] = str) -> tuple[ServerInterceptor, ...]:
+        """For grpc.aio.server, before all others.
 
         `tenant` is the pseudonym of who calls, asked when the call ends and in its context; "" for nobody.
         """
-        return (self._listening.interceptor(sound_of, tenant),) if self._listening else ()
+        return (self._listening.interceptor(tenant),) if self._listening else ()
 
     def start(
         self,
@@ -87,6 +87,11 @@ class Telemetry:
     def trace_id(self) -> str:
         """The current call's trace in hexadecimal; "" where there is none."""
         return current_ids().get("trace_id", "") if self._listening else ""
+
+    def refused(self, error: RhapsodeError) -> None:
+        """An utterance of a session was refused; its RPC goes on and will not tell."""
+        if self._listening and outcome.refuses(error):
+            self._listening.metrics.rejected(error.reason)
 
     def cutting(self) -> None:
         """What still runs is about to be cancelled by the server: so it was not the callers."""
@@ -112,8 +117,8 @@ class _Listening:
         self._since = 0.0
         self._ended = False
 
-    def interceptor(self, sound_of: SoundOf, tenant: Callable[[], str]) -> ServerInterceptor:
-        return ServerInterceptor(self.exporting.tracer, self.metrics, sound_of, lambda: self.cutting, tenant)
+    def interceptor(self, tenant: Callable[[], str]) -> ServerInterceptor:
+        return ServerInterceptor(self.exporting.tracer, self.metrics, lambda: self.cutting, tenant)
 
     def start(self, model: str, load: Callable[[], Load], heartbeat_age: Callable[[], float]) -> None:
         self._since = time.monotonic()

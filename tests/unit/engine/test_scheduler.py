@@ -424,3 +424,49 @@ def test_a_deadline_does_not_end_what_has_a_slot() -> None:
     step(it, 0.0)
     assert it.plan(2.0).expired == ()
     assert seq.status is Status.DECODING
+
+
+def test_no_chunk_is_made_while_the_one_before_is_on_its_way() -> None:
+    it, seq = scheduler(), Ids().sequence()
+    it.add(seq)
+    while not seq.chunks:
+        step(it, 0.0)
+    seq.delivered = 1
+    for _ in range(40):
+        assert not step(it, 0.0).vocode
+    assert seq.held
+    assert seq.made - seq.sent == CHUNKING.largest + CHUNKING.right, "a window may stand ready"
+    assert step(it, 0.0).empty, "and then it waits"
+    seq.taken = 1
+    assert step(it, 0.0).vocode
+
+
+def test_what_continues_a_sound_sounds_when_that_is_on_its_way() -> None:
+    it, ids = scheduler(), Ids()
+    first = ids.sequence(max_frames=4)
+    later = ids.sequence(before=first, continues=True)
+    it.add(first)
+    it.add(later)
+    while first.status is not Status.FINISHED:
+        assert all(seq is first for seq, _ in step(it, 0.0).vocode)
+        first.delivered = first.chunks
+        first.taken = max(0, first.delivered - 1) if first.sent == 4 else first.delivered
+    assert not step(it, 0.0).vocode
+    assert later.made
+    first.taken = first.delivered
+    assert [seq for seq, _ in step(it, 0.0).vocode] == [later]
+
+
+def test_a_listener_who_has_not_come_to_a_sound_yet_is_not_dry_when_it_ends() -> None:
+    """Five seconds of what came before are left to be played."""
+    it, seq = scheduler(), Ids().sequence(ahead_limit=5.0)
+    it.add(seq)
+    while not seq.chunks:
+        step(it, 100.0)
+    it.report(seq, 100.0, -5.0, paused=False)
+    assert it.plan(100.0).empty
+    assert it.plan(100.0).wake_at == 100.0 + seq.sent * FRAME
+    it.report(seq, 100.0, None, paused=False)
+    assert it.plan(100.0).empty, "nothing new is known"
+    it.report(seq, 100.0, 0.0, paused=False)
+    assert not it.plan(100.0).empty

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from rhapsode_server.core import AudioFormat, Growth, Piece, Request, Word
 from rhapsode_server.engine.engine import Engine
+from rhapsode_server.engine.observer import SILENT
 from rhapsode_server.engine.stream import AudioStream
 from rhapsode_server.engine.worker import EngineSettings
 from rhapsode_server.models import toy
@@ -134,10 +136,12 @@ async def make_bench() -> AsyncIterator[MakeBench]:
         model: SpeechModel | None = None,
         engine: EngineSettings | None = None,
         manner: Manner | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Bench:
-        spy, desk, books = Spy(model or toy.load(), engine or EngineSettings()), CountingDesk(), Books()
+        spy = Spy(model or toy.load(), engine or EngineSettings(), SILENT, clock)
+        desk, books = CountingDesk(), Books()
         spy.start()
-        made.append(Bench(spy, desk, Synthesizer(spy, desk, manner or Manner(), books), books))
+        made.append(Bench(spy, desk, Synthesizer(spy, desk, manner or Manner(), books, clock), books))
         return made[-1]
 
     yield make

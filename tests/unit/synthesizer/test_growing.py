@@ -36,7 +36,8 @@ class Told:
     def _tell(self, context: Context, event: ContextEvent) -> None:
         self.events.append(event)
         if isinstance(event, Audio):
-            context.written(event)
+            assert context.sends(event)
+            context.sent()
         self.news.set()
 
     async def until(self, kind: type[ContextEvent]) -> ContextEvent:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 
-import pytest
 from opentelemetry.context import Context
 from rhapsode_server.core import FinishReason
 from rhapsode_server.engine.observer import SequenceEvent
 from rhapsode_server.telemetry.announcements import Announcements, Ended, StageFailure
-from rhapsode_server.telemetry.call import CURRENT, Call, Playback, Sound, current_ids, epoch
+from rhapsode_server.telemetry.call import CURRENT, Call, current_ids, epoch
 
 from tests.unit.telemetry.made import report, stamps, step
 
@@ -60,28 +59,6 @@ def test_an_utterance_finds_the_call_it_belongs_to() -> None:
     ended = announced.take()
     assert isinstance(ended, Ended)
     assert ended.call is call
-
-
-def test_a_listener_who_is_ahead_hears_no_underrun() -> None:
-    playback = Playback()
-    for index in range(5):
-        playback.sent(Sound(index * 0.5, 0.5), 10 + index * 0.4)
-    assert playback.underruns == 0
-    assert playback.gaps == pytest.approx([0.4] * 4)
-
-
-def test_a_listener_who_runs_dry_hears_each_gap_once() -> None:
-    playback = Playback()
-    for start, now in ((0.0, 10.0), (0.5, 10.8), (1.0, 11.2), (1.5, 12.5)):
-        playback.sent(Sound(start, 0.5), now)
-    assert playback.underruns == 2
-
-
-def test_a_new_utterance_begins_a_new_reckoning() -> None:
-    playback = Playback()
-    playback.sent(Sound(0.0, 0.5), 10.0)
-    playback.sent(Sound(0.0, 0.5), 20.0)
-    assert (playback.underruns, playback.gaps) == (0, [])
 
 
 def test_times_are_moved_to_the_epoch_by_one_offset() -> None:

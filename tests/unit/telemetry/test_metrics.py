@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.context import Context
 from rhapsode_server.telemetry import names
 from rhapsode_server.telemetry.announcements import StageFailure
-from rhapsode_server.telemetry.call import Call, Playback
+from rhapsode_server.telemetry.call import Call
 from rhapsode_server.telemetry.metrics import Metrics
 
 from tests.unit.telemetry.made import CANARY, Kept, report, step, unheard
@@ -134,9 +134,8 @@ def test_failures_are_told_apart(kept: Kept, error: str, metric: names.Metric | 
     assert special == ([metric] if metric else [])
 
 
-def test_gaps_and_underruns_of_a_call_are_recorded_at_its_end(kept: Kept) -> None:
-    call = Call("m", 0.0, 0, ROOT, single_request=True, playback=Playback([0.1, 0.2], underruns=2))
-    watched(kept).call(call, "OK", "", 1.0, ROOT)
+def test_gaps_and_underruns_of_an_utterance_are_recorded_at_its_end(kept: Kept) -> None:
+    watched(kept).utterance(replace(report(), gaps=(0.1, 0.2), underruns=2), ROOT)
     assert kept.value(names.CHUNK_GAP.name) == pytest.approx(0.3)
     assert kept.value(names.UNDERRUN.name) == 2
 
@@ -151,9 +150,9 @@ def test_what_was_lost_is_counted_once(kept: Kept) -> None:
 @pytest.mark.parametrize("metric", names.HISTOGRAMS, ids=lambda metric: metric.name)
 def test_buckets_are_those_of_the_table(kept: Kept, metric: names.Metric) -> None:
     metrics = watched(kept)
-    metrics.utterance(report(), ROOT)
+    metrics.utterance(replace(report(), gaps=(0.1,)), ROOT)
     metrics.step(step(1, 4))
-    metrics.call(Call("m", 0.0, 0, ROOT, True, playback=Playback([0.1])), "OK", "", 1.0, ROOT)
+    metrics.call(Call("m", 0.0, 0, ROOT, True), "OK", "", 1.0, ROOT)
     for point in kept.points(metric.name):
         assert point.explicit_bounds == metric.buckets
     assert kept.points(metric.name)

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from rhapsode_server.errors import Draining, EngineStopped, Overloaded, RhapsodeError, TextRefused
 from rhapsode_server.telemetry import names
-from rhapsode_server.telemetry.call import CURRENT, Sound, no_sound
+from rhapsode_server.telemetry.call import CURRENT
 from rhapsode_server.telemetry.metrics import Metrics
 from rhapsode_server.telemetry.server_interceptor import ServerInterceptor
 
@@ -59,9 +59,11 @@ class Service:
     def __init__(self) -> None:
         self.entered = asyncio.Event()
         self.left = asyncio.Event()
+        self.calls: list[object] = []
 
     async def obey(self, ask: bytes, context: Any) -> None:
         self.entered.set()
+        self.calls.append(CURRENT.get())
         if ask in ERRORS:
             try:
                 raise ERRORS[ask]()
@@ -314,26 +316,10 @@ async def test_an_interceptor_that_raises_still_leaves_a_span(kept: Kept) -> Non
     assert attributes[names.ERROR_TYPE] == "ZeroDivisionError"
 
 
-@pytest.mark.parametrize("style", STYLES)
-async def test_messages_with_sound_are_seen_however_they_are_written(kept: Kept, style: str) -> None:
-    sounds = {b"one": Sound(0.0, 5.0), b"two": Sound(5.0, 5.0)}
-    async with serving(kept, sound_of=sounds.get) as setting, asyncio.timeout(20):
-        await call(setting, f"/test.Service/unary_stream-{style}", "unary_stream", ENDINGS["ok"])
-        await exported(kept)
-    (point,) = kept.points(names.CHUNK_GAP.name)
-    assert point.count == 1
-    assert not kept.points(names.UNDERRUN.name)
-
-
 async def test_the_call_is_there_for_whoever_asks_and_gone_afterwards(kept: Kept) -> None:
-    seen: list[object] = []
-
-    def looking(message: object) -> None:
-        seen.append(CURRENT.get())
-
-    async with serving(kept, sound_of=looking) as setting, asyncio.timeout(20):
+    async with serving(kept) as setting, asyncio.timeout(20):
         await call(setting, "/test.Service/unary_stream-return", "unary_stream", ENDINGS["ok"])
         await exported(kept)
-    assert all(seen)
+    assert setting.service.calls
+    assert all(setting.service.calls)
     assert CURRENT.get() is None
-    assert no_sound(b"") is None

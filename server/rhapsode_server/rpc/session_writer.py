@@ -1,0 +1,79 @@
+"""What happened to the contexts of a session -> messages on its stream, in order.
+
+What must not live here: commands, who is told what (session.py), the shape of a message (session_convert.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rhapsode_server.core import Request
+from rhapsode_server.errors import RhapsodeError
+from rhapsode_server.rpc import session_convert as convert
+from rhapsode_server.rpc.call import Call
+from rhapsode_server.rpc.call import Context as GrpcContext
+from rhapsode_server.rpc.session_events import SessionEvents, Witness
+from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed
+from rhapsode_server.synthesizer.events import Audio, Done
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A context and the request it was opened with."""
+
+    name: str
+    context: Context
+    asked: Request
+
+
+class SessionWriter:
+    """`ended` hears of each context whose last event has been sent; `active` is when sound was last sent."""
+
+    def __init__(
+        self, events: SessionEvents, call: Call, witness: Witness, model: str, ended: Callable[[Open], None]
+    ) -> None:
+        self.active = 0.0
+        self._events = events
+        self._call = call
+        self._witness = witness
+        self._model = model
+        self._ended = ended
+        self._of: dict[Context, Open] = {}
+
+    def opened(self, one: Open) -> None:
+        """There is one context more."""
+        self._of[one.context] = one
+
+    async def run(self, grpc_context: GrpcContext) -> None:
+        """Send what happened until there is no more to come."""
+        while (happened := await self._events.take()) is not None:
+            if not isinstance(happened, tuple):
+                await self._call.write(grpc_context, happened)
+            elif happened[0] in self._of:
+                await self._write(self._of[happened[0]], happened[1], grpc_context)
+
+    async def _write(self, one: Open, event: ContextEvent, grpc_context: GrpcContext) -> None:
+        if isinstance(event, Audio):
+            await self._sound(one, event, grpc_context)
+            return
+        if isinstance(event, Failed) and isinstance(event.error, RhapsodeError) and not one.context.sounded:
+            self._witness.refused(event.error)
+        await self._send(one, event, grpc_context)
+        if isinstance(event, Done | Cancelled | Failed):
+            del self._of[one.context]
+            self._ended(one)
+
+    async def _sound(self, one: Open, audio: Audio, grpc_context: GrpcContext) -> None:
+        """Sound, unless its context has been silenced meanwhile."""
+        if one.context.sends(audio):
+            self._call.sample_rate = one.context.job.audio.sample_rate
+            await self._send(one, audio, grpc_context)
+            self.active = time.monotonic()
+        one.context.sent()
+
+    async def _send(self, one: Open, event: ContextEvent, grpc_context: GrpcContext) -> None:
+        trace_id = self._witness.trace_id()
+        message = convert.context_event(one.name, event, one.asked, self._model, trace_id)
+        await self._call.write(grpc_context, message)

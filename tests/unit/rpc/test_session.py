@@ -1,0 +1,154 @@
+"""A session by itself, without a network: what a client that never reads may cost, who counts refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+from rhapsode.tts.v1 import session_pb2
+from rhapsode_server.errors import RhapsodeError
+from rhapsode_server.rpc import call as calls
+from rhapsode_server.rpc.gate import Gate
+from rhapsode_server.rpc.session import Session
+from rhapsode_server.rpc.session_convert import SessionLimits
+from rhapsode_server.rpc.session_events import MOST_UNTOLD, Witness
+from rhapsode_server.synthesizer.arriving import MOST_UNREAD
+
+from tests.unit.synthesizer.conftest import Bench, bench, make_bench
+
+__all__ = ["bench", "make_bench"]
+
+Command = session_pb2.StreamSynthesizeRequest
+OPENING = Command(session_config=session_pb2.SessionConfig())
+START = Command(context_id="a", start_context=session_pb2.StartContext())
+REFUSED = Command(context_id="b", start_context=session_pb2.StartContext(voice="nobody"))
+
+
+def text(words: str) -> Command:
+    return Command(context_id="a", text=session_pb2.TextInput(text=words))
+
+
+class Client:
+    """What gRPC calls a context: takes events, or never comes back from the first of them."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.events: list[session_pb2.StreamSynthesizeResponse] = []
+        self._deaf = deaf
+
+    async def send_initial_metadata(self, _metadata: object) -> None:
+        pass
+
+    async def write(self, event: session_pb2.StreamSynthesizeResponse) -> None:
+        self.events.append(event)
+        if self._deaf:
+            await asyncio.Event().wait()
+
+    def warnings(self) -> list[Any]:
+        return [event.warning for event in self.events if event.HasField("warning")]
+
+    def kinds(self) -> list[str]:
+        return [str(event.WhichOneof("event")) for event in self.events]
+
+
+def opened(place: Bench, witness: Witness | None = None) -> Session:
+    gate = Gate()
+    gate.open(place.synthesizer, cast("Any", None))
+    call = calls.begin("/m", ())
+    return Session(place.synthesizer, gate, call, SessionLimits(), witness or Witness())
+
+
+async def said(*commands: Command) -> AsyncIterator[Command]:
+    for command in (OPENING, *commands):
+        yield command
+
+
+FLOODS: dict[str, Callable[[int], Command]] = {
+    "pings": lambda number: Command(ping=session_pb2.Ping(nonce=number)),
+    "words for nobody": lambda _: Command(context_id="x", text=session_pb2.TextInput(text="hello")),
+    "contexts that are refused": lambda _: REFUSED,
+    "flushes": lambda n: Command(context_id="a", flush=session_pb2.Flush(flush_id=str(n))),
+    "speeds that there are not": lambda _: Command(
+        context_id="a", update_config=session_pb2.UpdateConfig(speed=99.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_who_asks_and_never_reads_is_not_listened_to_for_ever(bench: Bench, name: str) -> None:
+    """What it is to be told waits for it, and takes memory; so it is not asked for more."""
+    asked = 0
+
+    async def flood() -> AsyncIterator[Command]:
+        nonlocal asked
+        yield OPENING
+        yield START
+        while True:
+            asked += 1
+            yield FLOODS[name](asked)
+
+    serving = asyncio.create_task(opened(bench).run(flood(), cast("Any", Client(deaf=True))))
+    while asked < MOST_UNTOLD - 2:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
+    for _ in range(2000):
+        await asyncio.sleep(0)
+    assert asked <= MOST_UNTOLD + MOST_UNREAD + 8
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def test_a_context_that_is_refused_is_counted(bench: Bench) -> None:
+    """The session goes on and ends well, so nobody else would count it."""
+    refused: list[str] = []
+
+    def told(error: RhapsodeError) -> None:
+        refused.append(error.reason)
+
+    client = Client()
+    await opened(bench, Witness(refused=told)).run(said(REFUSED, START, text("\x07")), cast("Any", client))
+    assert client.kinds().count("context_error") == 2
+    assert refused == ["VOICE_NOT_FOUND", "TEXT_REFUSED"]
+
+
+async def test_a_speed_that_there_is_not_harms_nobody(bench: Bench) -> None:
+    client = Client()
+    fast = Command(context_id="a", update_config=session_pb2.UpdateConfig(speed=99.0))
+    await opened(bench).run(said(START, text("Hello there."), fast), cast("Any", client))
+    [warning] = client.warnings()
+    assert warning.reason == "INVALID_REQUEST"
+    assert "0.5 to 2 times" in warning.message
+    assert client.kinds()[-1] == "context_done"
+
+
+async def test_text_after_the_end_is_told_to_be_lost(bench: Bench) -> None:
+    client = Client()
+    end = Command(context_id="a", end_context=session_pb2.EndContext())
+    flush = Command(context_id="a", flush=session_pb2.Flush(flush_id="f"))
+    late = (end, text(" And more."), flush, end)
+    await opened(bench).run(said(START, text("Hello there."), *late), cast("Any", client))
+    assert [warning.reason for warning in client.warnings()] == ["CONTEXT_COMPLETE"] * 3
+    [done] = [event.context_done for event in client.events if event.HasField("context_done")]
+    assert done.usage.characters == len("Hello there.")
+
+
+async def test_a_flush_id_without_end_is_refused(bench: Bench) -> None:
+    long = Command(context_id="a", flush=session_pb2.Flush(flush_id="f" * 257))
+    with pytest.raises(RhapsodeError, match="at most 256 characters"):
+        await opened(bench).run(said(START, long), cast("Any", Client()))
+
+
+async def test_the_log_names_a_voice_that_there_is_and_no_other_words(bench: Bench) -> None:
+    call = calls.begin("/m", ())
+    for voice, logged in (("nobody, whose words are long", None), ("bass", "bass")):
+        config = Command(session_config=session_pb2.SessionConfig(voice=voice))
+        session = opened(bench)
+        session._call = call
+
+        async def commands(first: Command = config) -> AsyncIterator[Command]:
+            yield first
+            yield START
+            yield text("Hello.")
+
+        await session.run(commands(), cast("Any", Client()))
+        assert call.facts.get("voice") == logged
