@@ -152,6 +152,7 @@ CASES: dict[str, tuple[dict[str, Any], bytes, grpc.StatusCode, str, str, str]] =
     "a bomb": ({}, silence(3600), *AUDIO, "1 to 3 seconds"),
     "too many bytes": ({}, recording(2.2), *AUDIO, "100,000 bytes"),
     "too many announced": ({"audio_bytes": 100_001}, CLIP, *AUDIO, "100,000 bytes"),
+    "half of a WAV": ({}, CLIP[: len(CLIP) // 2], *AUDIO, "The recording was cut off"),
     "cut off": ({"audio_bytes": len(CLIP)}, CLIP[:-1], *AUDIO, "Send it again"),
     "more than said": ({"audio_bytes": 5}, CLIP, *AUDIO, "Send it again"),
     "a truncated file": ({}, recording(kind="FLAC")[:9000], *AUDIO, "cannot be decoded"),

@@ -50,6 +50,39 @@ def test_channels_are_averaged() -> None:
     assert np.allclose(got, tone(1.0, 24_000) / 2, atol=1e-6)
 
 
+def wav(seconds: float, said: int | None = None, subtype: str | None = None) -> bytes:
+    """A WAV whose header speaks of so many bytes of samples, with a chunk before them."""
+    data = encoded(tone(seconds, 24_000), 24_000, subtype=subtype)
+    begin = data.index(b"data")
+    size = data[begin + 4 : begin + 8] if said is None else said.to_bytes(4, "little")
+    return data[:begin] + b"note\x03\0\0\0abc\0" + b"data" + size + data[begin + 8 :]
+
+
+@pytest.mark.parametrize("subtype", [None, "FLOAT", "PCM_24"])
+def test_half_of_a_wav_was_cut_off(subtype: str | None) -> None:
+    whole = wav(1.5, subtype=subtype)
+    assert len(read(whole)) == 36_000
+    with pytest.raises(InvalidRequest, match=r"The recording was cut off: of [\d,]+ bytes") as refused:
+        read(whole[: len(whole) // 2])
+    assert refused.value.field == "audio"
+
+
+@pytest.mark.parametrize("said", [0, 0x7FFF_F000, 0x8000_0000, 0xFFFF_FFFF])
+def test_a_wav_that_was_streamed_does_not_know_its_length(said: int) -> None:
+    assert len(read(wav(1.0, said))) == 24_000
+    assert len(read(wav(2.0, said)[: 2 * 24_000])) < 24_000
+
+
+def test_a_header_that_counts_itself_in_is_no_cut() -> None:
+    assert len(read(wav(1.0, 48_000 + 44))) == 24_000
+
+
+@pytest.mark.parametrize("at", [0, 4, 11, 12, 20, 36, 43, 44, 50, 56, 57])
+def test_a_wav_that_was_cut_in_its_header_is_refused(at: int) -> None:
+    with pytest.raises(InvalidRequest):
+        read(wav(1.0)[:at])
+
+
 @pytest.mark.parametrize("seconds", [0.4, 2.1, 60.0])
 def test_lengths_out_of_bounds(seconds: float) -> None:
     with pytest.raises(InvalidRequest, match=r"0\.5 to 2 seconds"):
