@@ -44,17 +44,18 @@ def checker(family: str) -> Check:
 
 def report(findings: Iterable[Finding]) -> int:
     """Print every finding as it comes; 1 where one is beyond its tolerance or there was none, else 0."""
-    compared, beyond = 0, 0
+    compared, beyond, left = 0, 0, 0
     for checkpoint, request, quantity, error, tolerance in findings:
         if math.isinf(tolerance):
             sys.stdout.write(f"{checkpoint:24} {request:36} {quantity:44} not compared\n")
+            left += 1
             continue
         good = error <= tolerance
         compared, beyond = compared + 1, beyond + (not good)
         line = f"{checkpoint:24} {request:36} {quantity:44} {error:9.2e} {tolerance:9.0e}"
         sys.stdout.write(f"{line}  {'ok' if good else 'BEYOND'}\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{compared} quantities compared, {beyond} beyond tolerance\n")
+    sys.stdout.write(f"{compared} quantities compared, {beyond} beyond tolerance, {left} not compared\n")
     return int(beyond > 0 or compared == 0)
 
 

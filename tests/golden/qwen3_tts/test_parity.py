@@ -191,9 +191,13 @@ def test_what_nobody_knows_is_told_but_no_failure(
 ) -> None:
     found = spoilt(lambda entry, golden: golden.update({f"{REQUEST}/mystery": torch.zeros(3)}))
     assert parity.report(found) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if "mystery" in line]
+    *lines, last = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if "mystery" in line]
     assert len(told) == 1
     assert told[0].endswith("not compared")
+    assert last.endswith(
+        f", 0 beyond tolerance, {sum(line.endswith('not compared') for line in lines)} not compared"
+    )
 
 
 def test_a_request_that_cannot_be_read_leaves_the_others_compared(
