@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -170,6 +171,15 @@ async def test_probes_are_answered_while_the_model_loads() -> None:
         watching.cancel()
     serving.stop()
     assert await running == 0
+
+
+async def test_what_was_loaded_is_not_walked_by_the_garbage_collector() -> None:
+    """A full collection over torch and the model keeps all callers waiting for up to 100 ms."""
+    gc.unfreeze()
+    async with house():
+        assert gc.get_freeze_count() > 100_000
+        assert gc.isenabled()
+    gc.unfreeze()
 
 
 async def test_a_server_can_be_stopped_while_it_loads() -> None:

@@ -154,6 +154,8 @@ import asyncio, grpc
 from rhapsode.tts.v1 import synthesis_pb2
 SOUND = synthesis_pb2.SynthesizeResponse(audio={"data": b"x" * 2000}).SerializeToString()
 async def speak(request, context):
+    await context.send_initial_metadata((("x-request-id", "0123456789abcdef"),))
+    context.set_trailing_metadata((("endpoint-load-metrics-bin", bytes(60)),))
     for _ in range(12):
         await context.write(SOUND)
         await asyncio.sleep(0)
@@ -168,7 +170,8 @@ async def main():
     await server.wait_for_termination()
 asyncio.run(main())
 """
-"""grpc.aio and nothing else: a call that is given up costs it 170 bytes for ever (grpcio 1.85)."""
+"""grpc.aio and nothing else, with metadata as ours sends it: a call that is given up leaves 170 bytes behind
+for ever, and 40 more for each kind of metadata (grpcio 1.85)."""
 
 
 def grown(folder: Path, requests: int, *arguments: str, program: tuple[str, ...] = RHAPSODE) -> float:
