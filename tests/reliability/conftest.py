@@ -73,8 +73,14 @@ class Callers:
     """Blocking callers on threads: a refused stream of grpc.aio's client can break the interpreter."""
 
     def __init__(
-        self, target: str, threads: int, channels: int = 1, options: Sequence[tuple[str, Any]] = ()
+        self,
+        target: str,
+        threads: int,
+        channels: int = 1,
+        options: Sequence[tuple[str, Any]] = (),
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
+        self._metadata = metadata
         own = (("grpc.use_local_subchannel_pool", 1), *options)
         self._channels = [grpc.insecure_channel(target, own) for _ in range(channels)]
         self._stubs = [service_pb2_grpc.SpeechSynthesisServiceStub(each) for each in self._channels]  # type: ignore[no-untyped-call]
@@ -101,7 +107,9 @@ class Callers:
         began = last = time.monotonic()
         answer, gaps, messages = Answer(), [], 0
         limit = timeout(number) if callable(timeout) else timeout
-        call = self._stubs[number % len(self._stubs)].Synthesize(request, timeout=limit)
+        call = self._stubs[number % len(self._stubs)].Synthesize(
+            request, timeout=limit, metadata=self._metadata
+        )
         try:
             for message in call:
                 messages += 1

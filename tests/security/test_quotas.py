@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,11 @@ from rhapsode_server.rpc.quotas import MANY, Account, Accounts, Bucket, Shares
 
 from tests.integration.conftest import house
 from tests.integration.test_refusals import details
+from tests.reliability.conftest import Callers, asking, percentile, quiet
 from tests.security.conftest import ALICE, BOB, CERTIFICATES, Caller, bearer, over_tls
+from tests.support.process import serving, settings
+
+__all__ = ["quiet"]
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 LONG = "a long text that goes on and on, " * 4
@@ -173,6 +179,49 @@ async def test_who_floods_the_server_keeps_nobody_else_out(keys: Path) -> None:
         for call in flood:
             call.cancel()
         await running.access.seen("CANCELLED")
+
+
+@pytest.mark.slow
+def test_who_floods_the_server_makes_nobody_else_wait(tmp_path: Path, keys: Path, quiet: None) -> None:
+    """The p95 of Bob's first audio while Alice floods is at most 1.5 times what it is without her."""
+    wanted = settings(security__api_keys=keys, quotas__concurrent_streams=2, engine__slots=4)
+    with serving(tmp_path, *wanted, *settings(model__options__step_seconds=0.01)) as server:
+        alice = Callers(server.target, 16, metadata=bearer(ALICE))
+        bob = Callers(server.target, 1, metadata=bearer(BOB))
+        calm = [answer.first or 1e9 for answer in bob.all(asking(60))][20:]
+        flooding = threading.Event()
+        flooding.set()
+
+        def flood(number: int) -> None:
+            while flooding.is_set():
+                alice.one(number, asking(1, LONG)[0])
+
+        with ThreadPoolExecutor(16) as crowd:
+            crowd.map(flood, range(16))
+            busy = [answer.first or 1e9 for answer in bob.all(asking(40))]
+            flooding.clear()
+        alice.close()
+        bob.close()
+        assert percentile(busy, 0.95) <= 1.5 * percentile(calm, 0.95)
+
+
+async def test_text_for_nobody_costs_nothing(keys: Path) -> None:
+    """In a session too: text for a context that was refused, or is not there, is not counted."""
+    async with house({"security.api_keys": keys, "quotas.characters_per_minute": 6}) as running:
+        alice = Caller(running.channel, bearer(ALICE))
+        session = alice.stub.StreamSynthesize(metadata=alice.metadata, timeout=30)
+        command = session_pb2.StreamSynthesizeRequest
+        await session.write(command(session_config=session_pb2.SessionConfig()))
+        await session.write(command(context_id="a", start_context=session_pb2.StartContext(voice="nobody")))
+        await session.write(command(context_id="a", text=session_pb2.TextInput(text="A long text. " * 100)))
+        await session.write(command(context_id="b", start_context=session_pb2.StartContext()))
+        await session.write(command(context_id="b", text=session_pb2.TextInput(text="Hello.")))
+        await session.done_writing()
+        kinds = []
+        while (event := await session.read()) is not grpc.aio.EOF:
+            kinds.append((event.context_id, event.WhichOneof("event")))
+        assert ("a", "context_error") in kinds
+        assert ("b", "context_done") in kinds
 
 
 async def test_a_session_is_one_call_and_each_of_its_contexts_asks_for_leave(keys: Path) -> None:

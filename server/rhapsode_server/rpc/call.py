@@ -25,12 +25,16 @@ def _anybody() -> None:
     """There are no quotas."""
 
 
+def _anything(_characters: int) -> None:
+    """Nobody counts."""
+
+
 @dataclass(slots=True)
 class Call:
     """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz.
 
-    `admit` raises QuotaExceeded where its caller may not begin another utterance now. `tenant` is who calls,
-    "" where nobody is asked.
+    `admit` raises QuotaExceeded where its caller may not begin another utterance now; `spoke` counts text
+    that a context takes on. `tenant` is who calls, "" where nobody is asked.
     """
 
     method: str
@@ -40,6 +44,7 @@ class Call:
     greeted: bool = False
     sample_rate: int = 0
     admit: Callable[[], None] = _anybody
+    spoke: Callable[[int], None] = _anything
     tenant: str = field(default="", repr=False)
 
     def adopt(self, request_id: str) -> None:

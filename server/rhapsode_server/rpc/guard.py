@@ -8,12 +8,12 @@ tenant's quota is asked, and what the call uses is counted. Errors are answered 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
 import grpc
-from rhapsode.tts.v1 import session_pb2, synthesis_pb2
+from rhapsode.tts.v1 import synthesis_pb2
 
 from rhapsode_server.errors import Forbidden, Unauthenticated
 from rhapsode_server.rpc import call as calls
@@ -116,8 +116,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         with ExitStack() as held:
             held.enter_context(account.stream())
             if hasattr(request, "__aiter__"):
-                call.admit = account.admit  # the session asks it before each context
-                request = _counted(request, account)
+                call.admit, call.spoke = (
+                    account.admit,
+                    account.spoke,
+                )  # the session asks, and tells, by context
             else:
                 account.admit()
             await _run(inner, request, metered)
@@ -140,14 +142,6 @@ class _Metered:
             self._account.spoke(len(self._request.text))
         self._account.sounded(sound_in(message))
         await self._context.write(message)
-
-
-async def _counted(
-    commands: AsyncIterator[session_pb2.StreamSynthesizeRequest], account: Account
-) -> AsyncIterator[session_pb2.StreamSynthesizeRequest]:
-    async for command in commands:
-        account.spoke(len(command.text.text))
-        yield command
 
 
 async def _run(inner: Behaviour, request: Any, context: Any) -> Any:

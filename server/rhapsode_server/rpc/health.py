@@ -51,5 +51,6 @@ class Health:
         while (quiet := silence()) < 2 * hang_seconds:
             if self._alive != (quiet < hang_seconds):
                 await self.set(alive=quiet < hang_seconds)
-            await asyncio.sleep(min(1.0, hang_seconds / 4))
+            left = hang_seconds - quiet  # so that it is told when the time is up, not at the next look
+            await asyncio.sleep(min(1.0, hang_seconds / 4, left if left > 0 else 1.0))
         await self.set(alive=False)

@@ -203,6 +203,7 @@ class Session:
         if context.complete:
             self._say(convert.late(one.name))
         elif kind == "text":
+            self._call.spoke(len(command.text.text))
             context.feed(command.text.text)
         elif kind == "flush":
             context.flush(convert.flush_id(command))
