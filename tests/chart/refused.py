@@ -264,6 +264,7 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
         "model": {"source": "/models/x"},
         "weights": {"mode": "download", "download": {"repository": "a/b", "revision": "main"}},
     },
+    "a private key for a public one": {"weights": {"download": {"publicKey": "-----BEGIN PRIVATE KEY-----"}}},
     "a lifetime in days": {"tls": {"certManager": {"duration": "90d"}}},
     "Prometheus without a scheme": {"autoscaling": {"prometheusAddress": "prometheus:9090"}},
     "a sampler that is none": {"otel": {"sampler": "sometimes"}},

@@ -250,6 +250,13 @@ RISKS: dict[str, tuple[dict[str, Any], str]] = {
         },
         "pods on other nodes do not start",
     ),
+    "a download of whatever comes": (
+        {
+            "model": {"source": "/models/x"},
+            "weights": {"mode": "download", "download": {"repository": "a/b", "revision": "0" * 40}},
+        },
+        "held to no digest and no signature",
+    ),
     "an image volume": (
         {"model": {"source": "/models/x"}, "weights": {"mode": "image", "image": {"reference": "x"}}},
         "unless the feature gate ImageVolume",

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from rhapsode_server import config
+from rhapsode_server.signature import signed_files
 
 from tests.chart.rendering import CASES, Object, kinds, one, pod, rendered, server, with_values
 
 pytestmark = pytest.mark.chart
 
 NAME = "demo-rhapsode"
+SIGNATURE = Path(__file__).parents[1] / "security" / "signature" / "model.sig"
 
 
 @pytest.fixture
@@ -181,9 +183,23 @@ def test_the_download_alone_sees_the_token() -> None:
     ]
     assert any(argument.startswith("--sha256=model.safetensors=") for argument in arguments(download))
     assert [m["name"] for m in server(found)["volumeMounts"] if m["name"] == "hub-token"] == []
-    assert {m["name"] for m in download["volumeMounts"]} == {"weights", "tmp", "hub-token"}
+    assert {m["name"] for m in download["volumeMounts"]} == {"weights", "tmp", "hub-token", "settings"}
     mount = next(m for m in server(found)["volumeMounts"] if m["name"] == "weights")
     assert mount["readOnly"] is True
+
+
+def test_the_download_knows_whose_signature_to_ask_for(tmp_path: Path) -> None:
+    found = rendered("download")
+    (download,) = pod(found)["initContainers"]
+    assert {"--public-key=/etc/rhapsode/settings/weights.pem", "--signature=model.sig"} <= set(
+        download["args"]
+    )
+    maps = [o for o in found if o["kind"] == "ConfigMap" and "weights.pem" in o["data"]]
+    (tmp_path / "weights.pem").write_text(maps[0]["data"]["weights.pem"])
+    assert signed_files(SIGNATURE, tmp_path / "weights.pem")
+    other = {"weights": {"mode": "download", "download": {"repository": "a/b", "revision": "0" * 40}}}
+    unsigned = with_values(tmp_path, {"model": {"source": "/models/x"}, **other})
+    assert not [a for a in pod(unsigned)["initContainers"][0]["args"] if "key" in a or "signature" in a]
 
 
 def test_weights_from_an_image() -> None:

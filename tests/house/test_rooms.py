@@ -103,7 +103,8 @@ TABLE = (
         packages=("grpc", "opentelemetry", "prometheus_client"),
     ),
     Room(("capacity",), rooms=NOUNS),
-    Room(("download",), rooms=NOUNS, packages=("huggingface_hub",)),
+    Room(("signature",), rooms=NOUNS, packages=("cryptography",)),
+    Room(("download",), rooms=(*NOUNS, "signature"), packages=("huggingface_hub",)),
     Room(
         ("loading",),
         rooms=(*NOUNS, "settings", "models.registry", "models.base", "synthesizer"),

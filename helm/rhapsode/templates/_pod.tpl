@@ -204,6 +204,10 @@ initContainers:
       {{- if .Values.weights.download.existingTokenSecret }}
       - --token-file=/etc/rhapsode/hub/token
       {{- end }}
+      {{- if .Values.weights.download.publicKey }}
+      - --public-key=/etc/rhapsode/settings/weights.pem
+      - {{ printf "--signature=%s" .Values.weights.download.signature | quote }}
+      {{- end }}
       {{- range $file, $digest := .Values.weights.download.digests }}
       - {{ printf "--sha256=%s=%s" $file $digest | quote }}
       {{- end }}
@@ -223,6 +227,11 @@ initContainers:
         mountPath: {{ .Values.weights.mountPath | quote }}
       - name: tmp
         mountPath: /tmp
+      {{- if .Values.weights.download.publicKey }}
+      - name: settings
+        mountPath: /etc/rhapsode/settings
+        readOnly: true
+      {{- end }}
       {{- if .Values.weights.download.existingTokenSecret }}
       - name: hub-token
         mountPath: /etc/rhapsode/hub

@@ -48,7 +48,7 @@ def test_it_fetches_one_commit_and_only_harmless_files(hub: dict[str, Any], tmp_
     [
         ((), "main", "is no commit"),
         ((f"--sha256=model.safetensors={'0' * 64}",), COMMIT, "is not the file whose digest was given"),
-        ((f"--sha256=other.safetensors={'0' * 64}",), COMMIT, "was not downloaded"),
+        ((f"--sha256=other.safetensors={'0' * 64}",), COMMIT, "has a digest but is not there"),
         (("--sha256=model.safetensors=12",), COMMIT, "needs FILE=DIGEST"),
         ((f"--sha256=../x={'0' * 64}",), COMMIT, "needs FILE=DIGEST"),
         (("--token-file=/nowhere/token",), COMMIT, "Cannot read the token file"),
