@@ -255,7 +255,6 @@ async def test_a_silent_client_is_told_and_let_go(toy_house: House) -> None:
         ({"context_id": "a b", "start_context": {}}, "context_id"),
         ({"context_id": "", "text": {"text": "x"}}, "context_id"),
         ({"context_id": "x", "cancel": {"all": True}}, "cancel.all"),
-        ({"update_config": {"speed": 99.0}}, "speed"),
     ],
 )
 async def test_a_command_that_no_client_should_send_ends_the_session(

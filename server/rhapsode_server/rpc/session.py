@@ -125,8 +125,8 @@ class Session:
             self._start(convert.context_id(command), command.start_context)
         elif kind == "cancel":
             await self._cancel(command)
-        elif kind == "update_config" and not command.context_id:
-            self._update_session(command.update_config)
+        elif kind == "update_config":
+            self._update(command)
         elif kind is None or kind == "session_config":
             raise InvalidRequest(
                 kind or "command", "This command has no place here: see the session's protocol."
@@ -135,7 +135,8 @@ class Session:
             await self._about(kind, command)
 
     def _start(self, name: str, wanted: session_pb2.StartContext) -> None:
-        if name in self._open:
+        before = self._open.get(name)
+        if before is not None and not before.context.over:  # else its last event comes first
             raise InvalidRequest(
                 "context_id", f"The context {name!r} is open already. End or cancel it, or choose another id."
             )
@@ -179,11 +180,6 @@ class Session:
             )
         await asyncio.gather(*(one.context.cancel() for one in list(self._open.values())))
 
-    def _update_session(self, update: session_pb2.UpdateConfig) -> None:
-        if update.HasField("speed"):
-            request = self._synthesizer.at_speed(self._defaults.request, update.speed)
-            self._defaults = replace(self._defaults, request=request)
-
     async def _about(self, kind: str, command: Command) -> None:
         """A command about one open context."""
         one = self._find(command)
@@ -192,8 +188,6 @@ class Session:
         if kind == "playback_report":
             report = command.playback_report
             one.context.report(report.played_samples, report.paused)
-        elif kind == "update_config":
-            self._update(one, command.update_config)
         else:
             await self._write_on(one, kind, command)
 
@@ -211,14 +205,21 @@ class Session:
             context.end()
         await context.room()
 
-    def _update(self, one: Open, update: session_pb2.UpdateConfig) -> None:
+    def _update(self, command: Command) -> None:
         """What cannot be changed stays as it is; nothing else of the session is to suffer for it."""
-        if not update.HasField("speed"):
+        one = self._find(command) if command.context_id else None
+        if (command.context_id and one is None) or not command.update_config.HasField("speed"):
             return
+        speed = command.update_config.speed
         try:
-            one.context.change_speed(self._synthesizer.at_speed(one.asked, update.speed).speed)
+            if one is not None:
+                one.context.change_speed(self._synthesizer.at_speed(one.asked, speed).speed)
+            else:
+                request = self._synthesizer.at_speed(self._defaults.request, speed)
+                self._defaults = replace(self._defaults, request=request)
         except RhapsodeError as error:
-            self._say(convert.warning(one.name, error.reason, f"{error.message} It speaks on as before."))
+            told = f"{error.message} The speed stays as it is."
+            self._say(convert.warning(command.context_id, error.reason, told))
 
     def _find(self, command: Command) -> Open | None:
         """The open context that a command is about; a late command is no error, but worth a word."""
@@ -238,7 +239,8 @@ class Session:
         self._events.say(event)
 
     def _forget(self, one: Open) -> None:
-        self._open.pop(one.name, None)
+        if self._open.get(one.name) is one:  # the name may be another's by now
+            del self._open[one.name]
         self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -265,11 +267,17 @@ class Session:
             await asyncio.sleep(left)
 
     async def _watch_gate(self) -> None:
-        """Tell the client when the server is about to end, and let open contexts finish."""
+        """Tell the client when the server is about to end, and let open contexts finish.
+
+        What the engine speaks until the end is cut off by the engine; who waits for text then hears it here.
+        """
         time_left = await self._gate.closing()
         self._say(convert.draining(time_left))
         self._closing = True
         self._close_if_done()
+        await asyncio.sleep(time_left)
+        for one in self._open.values():
+            one.context.cut_off()
 
 
 async def _first_end(writer: asyncio.Task[None], watched: set[asyncio.Task[None]]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rhapsode_server.errors import EngineStopped
 from rhapsode_server.synthesizer.arriving import Arriving
 from rhapsode_server.synthesizer.events import Audio, Event, Report, SpokenWord, Timings, Usage
 from rhapsode_server.synthesizer.job import Job
@@ -43,6 +44,10 @@ class Failed:
 
 
 ContextEvent = Event | FlushDone | Cancelled | Failed
+CUT_OFF = (
+    "The server is shutting down, and this text had not come to its end. Ask another server for the rest."
+)
+
 Send = Callable[["Context", ContextEvent], None]
 
 
@@ -134,6 +139,14 @@ class Context:
         report = await self._settle(self.job)
         heard = max((word.char_end for word in self._words if word.start < end), default=0)
         self._send(self, Cancelled(self._pieces.text, heard, end, report.done.usage, report.done.timings))
+
+    def cut_off(self) -> None:
+        """The server ends, and there is no time left."""
+        if not self.over:
+            self.over = True
+            self._stop()
+            self._settle(self.job)
+            self._send(self, Failed(EngineStopped(CUT_OFF)))
 
     def abandon(self) -> None:
         """The session is gone: give everything back and tell nobody."""

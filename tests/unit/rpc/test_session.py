@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
+import grpc
 import pytest
 from rhapsode.tts.v1 import session_pb2
 from rhapsode_server.errors import RhapsodeError
@@ -61,6 +62,7 @@ def opened(place: Bench, witness: Witness | None = None) -> Session:
 
 async def said(*commands: Command) -> AsyncIterator[Command]:
     for command in (OPENING, *commands):
+        await asyncio.sleep(0)  # as a network would
         yield command
 
 
@@ -111,14 +113,50 @@ async def test_a_context_that_is_refused_is_counted(bench: Bench) -> None:
     assert refused == ["VOICE_NOT_FOUND", "TEXT_REFUSED"]
 
 
-async def test_a_speed_that_there_is_not_harms_nobody(bench: Bench) -> None:
+@pytest.mark.parametrize("name", ["a", ""])
+@pytest.mark.parametrize("speed", [99.0, float("nan")])
+async def test_a_speed_that_there_is_not_harms_nobody(bench: Bench, name: str, speed: float) -> None:
     client = Client()
-    fast = Command(context_id="a", update_config=session_pb2.UpdateConfig(speed=99.0))
+    fast = Command(context_id=name, update_config=session_pb2.UpdateConfig(speed=speed))
     await opened(bench).run(said(START, text("Hello there."), fast), cast("Any", client))
     [warning] = client.warnings()
     assert warning.reason == "INVALID_REQUEST"
     assert "0.5 to 2 times" in warning.message
     assert client.kinds()[-1] == "context_done"
+
+
+async def test_a_name_is_free_as_soon_as_its_context_was_cancelled(bench: Bench) -> None:
+    """Who interrupts and speaks on at once need not wait for the answer."""
+    client = Client()
+    cancel = Command(context_id="a", cancel=session_pb2.Cancel())
+    again = (START, text("Hello. "), cancel)
+    commands = (*again, *again, START, text("Yes."))
+    await opened(bench).run(said(*commands), cast("Any", client))
+    ends = ("context_started", "context_cancelled", "context_done", "context_error")
+    assert [kind for kind in client.kinds() if kind in ends] == [
+        *("context_started", "context_cancelled"),
+        *("context_started", "context_cancelled"),
+        *("context_started", "context_done"),
+    ]
+
+
+async def test_who_waits_for_text_when_the_time_is_up_is_told(bench: Bench) -> None:
+    """The engine cuts off what it speaks; this context has nothing in the engine."""
+    gate, client = Gate(), Client()
+    gate.open(bench.synthesizer, cast("Any", None))
+    session = Session(bench.synthesizer, gate, calls.begin("/m", ()), SessionLimits(), Witness())
+
+    async def commands() -> AsyncIterator[Command]:
+        async for command in said(START, text("Well ")):
+            yield command
+        await asyncio.sleep(0)
+        gate.close(0.0)
+        await asyncio.Event().wait()
+
+    await session.run(commands(), cast("Any", client))
+    assert client.kinds()[-2:] == ["server_notice", "context_error"]
+    assert client.events[-1].context_error.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert "Ask another server" in client.events[-1].context_error.message
 
 
 async def test_text_after_the_end_is_told_to_be_lost(bench: Bench) -> None:
