@@ -184,3 +184,12 @@ async def test_the_access_log_has_names_and_counts_and_no_text(
         assert fact in written
     assert "ylophone" not in caplog.text
     assert "ylophone" not in str(toy_house.access.lines)
+
+
+async def test_a_sign_by_itself_is_no_word(toy_house: House) -> None:
+    """It is not spoken and has no time; the words around it have theirs."""
+    text = "Seven lanterns - no, eight - hang above the river -"
+    spoken = await toy_house.speak(text)
+    assert spoken.done is not None
+    words = [word.text for chunk in spoken.audio for word in chunk.words]
+    assert words == text.replace("- ", "").replace(" -", "").replace(",", "").split()

@@ -238,10 +238,10 @@ def _faulty(fault: str) -> Voice:
 
 
 def _word_spans(text: str) -> tuple[tuple[int, int], ...]:
-    """First and last letter of each word between spaces."""
+    """First and last letter of each word between spaces; a sign by itself is none."""
     spans, start = [], 0
     for word in text.split(" "):
-        if word:
+        if any(letter.isalnum() for letter in word):
             spans.append((start, start + len(word)))
         start += len(word) + 1
     return tuple(spans)

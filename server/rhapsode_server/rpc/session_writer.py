@@ -5,6 +5,7 @@ What must not live here: commands, who is told what (session.py), the shape of a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from rhapsode_server.errors import RhapsodeError
 from rhapsode_server.rpc import session_convert as convert
 from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
+from rhapsode_server.rpc.interceptors import place
 from rhapsode_server.rpc.session_events import SessionEvents, Witness
 from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed
 from rhapsode_server.synthesizer.events import Audio, Done
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,19 @@ class SessionWriter:
         if isinstance(event, Audio):
             await self._sound(one, event, grpc_context)
             return
-        if isinstance(event, Failed) and isinstance(event.error, RhapsodeError) and not one.context.sounded:
-            self._witness.refused(event.error)
+        if isinstance(event, Failed):
+            self._failed(one, event.error)
         await self._send(one, event, grpc_context)
         if isinstance(event, Done | Cancelled | Failed):
             del self._of[one.context]
             self._ended(one)
+
+    def _failed(self, one: Open, error: BaseException) -> None:
+        if not isinstance(error, RhapsodeError):
+            name, where = type(error).__name__, place(error)
+            log.error("a context failed of %s at %s", name, where, extra={"request_id": one.asked.request_id})
+        elif not one.context.sounded:
+            self._witness.refused(error)
 
     async def _sound(self, one: Open, audio: Audio, grpc_context: GrpcContext) -> None:
         """Sound, unless its context has been silenced meanwhile."""

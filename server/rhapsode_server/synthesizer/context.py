@@ -125,7 +125,7 @@ class Context:
     def report(self, played: int, paused: bool) -> None:
         """The listener has played so many samples, and may have paused. Nobody hears what was not sent."""
         self._played = min(played, self._written)
-        self.job.speaking.heard(self._played / self.job.audio.sample_rate, paused)
+        self.job.heard_so_far(self._played, self._written, paused=paused)
 
     async def cancel(self, offset: int | None = None) -> None:
         """Be silent at once. `offset`: samples heard; else as reported, else all that was written."""

@@ -88,6 +88,12 @@ class Job:
         seconds = audio.samples / self.audio.sample_rate
         self._playback.sent(seconds, now, excused=self.speaking.excused())
 
+    def heard_so_far(self, played: int, sent: int, *, paused: bool) -> None:
+        """The listener has heard `played` of the `sent` samples, and may have paused."""
+        rate = self.audio.sample_rate
+        self._playback.stands((sent - played) / rate, self._clock())
+        self.speaking.heard(played / rate, paused)
+
     def cancel(self) -> None:
         """Give every slot back within one step; harmless after the end."""
         self.speaking.cancel()

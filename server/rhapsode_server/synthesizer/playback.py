@@ -20,6 +20,10 @@ class Playback:
     _last: float | None = None
     _runs_dry: float = 0.0
 
+    def stands(self, left: float, now: float) -> None:
+        """The listener says that so many seconds of what was sent are still to be heard."""
+        self._runs_dry = now + left
+
     def sent(self, seconds: float, now: float, *, excused: bool = False) -> None:
         """So much sound was handed over. `excused`: the caller held it up, by a pause or text yet to come."""
         if self._last is not None and not excused:

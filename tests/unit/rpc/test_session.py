@@ -190,3 +190,21 @@ async def test_the_log_names_a_voice_that_there_is_and_no_other_words(bench: Ben
 
         await session.run(commands(), cast("Any", Client()))
         assert call.facts.get("voice") == logged
+
+
+async def test_what_nobody_foresaw_is_logged_by_type_and_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is told INTERNAL; who runs the server must be able to find out why, without the text."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("Hello there.")
+
+    monkeypatch.setattr("rhapsode_server.synthesizer.packing.Packer.sound", broken)
+    client = Client()
+    await opened(bench).run(said(START, text("Hello there.")), cast("Any", client))
+    assert client.events[-1].context_error.code == grpc.StatusCode.INTERNAL.value[0]
+    [line] = [record.getMessage() for record in caplog.records if "a context failed" in record.getMessage()]
+    assert "ZeroDivisionError" in line
+    assert "test_session.py" in line
+    assert "Hello" not in caplog.text

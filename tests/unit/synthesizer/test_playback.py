@@ -37,3 +37,15 @@ def test_an_excuse_takes_nothing_from_what_the_listener_has() -> None:
     playback.sent(0.1, 10.5, excused=True)
     playback.sent(0.5, 12.0)
     assert playback.underruns == 0
+
+
+def test_a_listener_who_says_how_far_he_is_is_believed() -> None:
+    """He began a second late, so what came after 1.2 seconds was in time."""
+    playback = Playback()
+    playback.sent(0.5, 10.0)
+    playback.stands(0.5, 11.0)
+    playback.sent(0.5, 11.2)
+    assert playback.underruns == 0
+    playback.stands(0.1, 11.3)
+    playback.sent(0.5, 11.6)
+    assert playback.underruns == 1
