@@ -142,8 +142,10 @@ def listener(port: int, to: str, policy: dict[str, Any], **action: Any) -> dict[
 def configuration(fleet: Fleet) -> dict[str, Any]:
     """Envoy's whole configuration."""
     policy = one(rendered("gateway"), "BackendTrafficPolicy")["spec"]
-    assert policy["loadBalancer"]["type"] == "LeastRequest"
-    least = {"lb_policy": "LEAST_REQUEST"}
+    chosen = policy["loadBalancer"]
+    assert chosen["type"] == "LeastRequest"
+    slow_start = {"slow_start_config": {"slow_start_window": chosen["slowStart"]["window"]}}
+    least = {"lb_policy": "LEAST_REQUEST", "least_request_lb_config": slow_start}
     voice = {
         "lb_policy": "MAGLEV",
         "common_lb_config": {"consistent_hashing_lb_config": {"hash_balance_factor": 125}},
