@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import grpc
@@ -13,6 +14,7 @@ from rhapsode.tts.v1 import synthesis_pb2
 from rhapsode_server.main import ENGINE_LOST
 from rhapsode_server.models import toy
 from rhapsode_server.models.base import SpeechModel, Step
+from rhapsode_server.rpc.health import Health
 from torch import Tensor
 
 from tests.integration.conftest import house, rest, until
@@ -68,9 +70,19 @@ async def test_an_engine_that_hangs_is_seen_and_ends_the_server(acoustic: Stuck)
     assert running.serving.stuck
 
 
-async def test_asked_to_end_when_probes_have_been_told_it_drains_no_more(acoustic: Stuck) -> None:
+async def test_asked_to_end_when_probes_have_been_told_it_drains_no_more(
+    acoustic: Stuck, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As by the kubelet, which ends what has said that it does not live, and gives it little time."""
-    settings = {"engine.hang_seconds": 1.0, "server.drain_seconds": FOREVER}
+
+    async def follow(health: Health, silence: Callable[[], float], hang_seconds: float) -> None:
+        """Tell the probes, and never come to the watchdog's own end."""
+        await until(lambda: silence() >= hang_seconds)
+        await health.set(alive=False)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Health, "follow", follow)
+    settings = {"engine.hang_seconds": 0.5, "server.drain_seconds": FOREVER}
     async with house(settings, lambda: toy_of(acoustic), code=ENGINE_LOST) as running:
         call = running.stub.Synthesize(synthesis_pb2.SynthesizeRequest(text=LONG))
         await call.read()
