@@ -269,5 +269,8 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "Prometheus without a scheme": {"autoscaling": {"prometheusAddress": "prometheus:9090"}},
     "a sampler that is none": {"otel": {"sampler": "sometimes"}},
     "an attribute that would become two": {"otel": {"resourceAttributes": {"a": "b,c=d"}}},
+    "runbooks nowhere": {"metrics": {"prometheusRule": {"runbookUrl": ""}}},
+    "a host that is every host": {"gateway": {"hostnames": ["*"]}},
+    "a typo in affinity": {"affinity": {"nodeAfinity": {}}},
     "nothing to say": {"test": {"text": ""}},
 }

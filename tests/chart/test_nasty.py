@@ -51,6 +51,8 @@ def twice(node: Any) -> list[str]:
 
 def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> None:
     names = {
+        "nameOverride": "null",
+        "fullnameOverride": "speech",
         "priorityClassName": "true",
         "schedulerName": "123",
         "gpu": {"runtimeClassName": "null"},
@@ -69,6 +71,7 @@ def test_words_that_yaml_takes_for_something_else_stay_words(tmp_path: Path) -> 
         "123",
         "null",
     )
+    assert one(found, "Deployment")["metadata"]["labels"]["app.kubernetes.io/name"] == "null"
     assert spec["serviceAccountName"] == one(found, "ServiceAccount")["metadata"]["name"] == "1e3"
     assert volumes["voices"]["persistentVolumeClaim"]["claimName"] == "on"
     secrets = [volumes[name]["secret"]["secretName"] for name in ("tls", "client-ca", "auth")]

@@ -16,7 +16,7 @@
 {{- end }}
 
 {{- define "rhapsode.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "rhapsode.name" . }}
+app.kubernetes.io/name: {{ include "rhapsode.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
