@@ -30,6 +30,7 @@ def sessions(settings: Settings) -> SessionLimits:
         max_characters=settings.limits.max_characters,
         max_ahead=settings.engine.max_ahead or None,
         idle_timeout=settings.limits.session_idle_seconds,
+        longest=settings.server.max_stream_seconds,
     )
 
 

@@ -33,7 +33,7 @@ class ServerSettings(_Section):
     drain_seconds: float = Field(default=30.0, ge=0)
     """How long running utterances may go on after SIGTERM; then they are cancelled."""
     max_stream_seconds: float = Field(default=1800.0, gt=0)
-    """A call that takes so much more time than its sound ends: DEADLINE_EXCEEDED, reason STREAM_TOO_LONG."""
+    """A call or a context that takes so much more time than its sound ends: STREAM_TOO_LONG."""
     max_concurrent_streams: int = Field(default=100, ge=1)
     """Per connection: one client that opens and resets streams cannot stall the others."""
     max_connection_age: float = Field(default=300.0, gt=0)

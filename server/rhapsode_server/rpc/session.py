@@ -16,12 +16,7 @@ from dataclasses import replace
 
 from rhapsode.tts.v1 import session_pb2
 
-from rhapsode_server.errors import (
-    InvalidRequest,
-    Overloaded,
-    RhapsodeError,
-    SessionIdle,
-)
+from rhapsode_server.errors import EngineStopped, InvalidRequest, Overloaded, RhapsodeError, SessionIdle
 from rhapsode_server.rpc import session_convert as convert
 from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
@@ -70,10 +65,8 @@ class Session:
             )
         )
         writer = asyncio.create_task(self._writer.run(grpc_context))
-        watched = {
-            asyncio.create_task(work)
-            for work in (self._read(commands), self._watch_idle(), self._watch_gate())
-        }
+        watches = (self._watch_idle(), self._watch_gate(), self._watch_contexts())
+        watched = {asyncio.create_task(work) for work in (self._read(commands), *watches)}
         try:
             await _first_end(writer, watched)
         except RhapsodeError:
@@ -277,7 +270,19 @@ class Session:
         self._close_if_done()
         await asyncio.sleep(time_left)
         for one in self._open.values():
-            one.context.cut_off()
+            one.context.cut_off(
+                EngineStopped(
+                    "The server is shutting down before this text had come to its end. Ask another server for"
+                    " the rest."
+                )
+            )
+
+    async def _watch_contexts(self) -> None:
+        """No context lasts for ever."""
+        while True:
+            await asyncio.sleep(min(10.0, self._limits.longest / 4))
+            for one in self._open.values():
+                one.end_where_too_long(self._limits.longest)
 
 
 async def _first_end(writer: asyncio.Task[None], watched: set[asyncio.Task[None]]) -> None:

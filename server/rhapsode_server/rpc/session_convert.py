@@ -25,12 +25,16 @@ Event = session_pb2.StreamSynthesizeResponse
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """What one session may do at most. Times in seconds; `max_ahead` None: as far as it goes."""
+    """What one session may do at most. Times in seconds; `max_ahead` None: as far as it goes.
+
+    `longest` is what one context may take beyond the length of its sound.
+    """
 
     max_contexts: int = 16
     max_characters: int = 10_000
     max_ahead: float | None = 10.0
     idle_timeout: float = 60.0
+    longest: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rhapsode_server.core import Request
-from rhapsode_server.errors import RhapsodeError
+from rhapsode_server.errors import RhapsodeError, StreamTooLong
 from rhapsode_server.rpc import session_convert as convert
 from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
@@ -25,11 +25,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A context and the request it was opened with."""
+    """A context, the request it was opened with, and when (seconds, monotonic)."""
 
     name: str
     context: Context
     asked: Request
+    began: float = field(default_factory=time.monotonic)
+
+    def end_where_too_long(self, longest: float) -> None:
+        """Who pauses for ever, or never ends a text, holds a place that others wait for."""
+        sounds = self.context.sent_samples / self.context.job.audio.sample_rate
+        if time.monotonic() > self.began + longest + sounds:
+            self.context.cut_off(
+                StreamTooLong(
+                    f"This context took {longest:g} seconds more than its sound lasts, the most that this"
+                    " server waits. Start another one with the rest of its text."
+                )
+            )
 
 
 class SessionWriter:
@@ -73,7 +85,7 @@ class SessionWriter:
         if not isinstance(error, RhapsodeError):
             name, where = type(error).__name__, place(error)
             log.error("a context failed of %s at %s", name, where, extra={"request_id": one.asked.request_id})
-        elif not one.context.sounded:
+        elif not one.context.sent_samples:
             self._witness.refused(error)
 
     async def _sound(self, one: Open, audio: Audio, grpc_context: GrpcContext) -> None:

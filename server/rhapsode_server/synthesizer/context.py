@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rhapsode_server.errors import EngineStopped
+from rhapsode_server.errors import RhapsodeError
 from rhapsode_server.synthesizer.arriving import Arriving
 from rhapsode_server.synthesizer.events import Audio, Event, Report, SpokenWord, Timings, Usage
 from rhapsode_server.synthesizer.job import Job
@@ -44,9 +44,6 @@ class Failed:
 
 
 ContextEvent = Event | FlushDone | Cancelled | Failed
-CUT_OFF = (
-    "The server is shutting down, and this text had not come to its end. Ask another server for the rest."
-)
 
 Send = Callable[["Context", ContextEvent], None]
 
@@ -80,9 +77,9 @@ class Context:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def sounded(self) -> bool:
-        """Whether any of its sound was sent."""
-        return self._written > 0
+    def sent_samples(self) -> int:
+        """How much of its sound was sent."""
+        return self._written
 
     @property
     def queued(self) -> bool:
@@ -140,13 +137,13 @@ class Context:
         heard = max((word.char_end for word in self._words if word.start < end), default=0)
         self._send(self, Cancelled(self._pieces.text, heard, end, report.done.usage, report.done.timings))
 
-    def cut_off(self) -> None:
-        """The server ends, and there is no time left."""
+    def cut_off(self, error: RhapsodeError) -> None:
+        """It has to end here, and the listener is told why."""
         if not self.over:
             self.over = True
             self._stop()
             self._settle(self.job)
-            self._send(self, Failed(EngineStopped(CUT_OFF)))
+            self._send(self, Failed(error))
 
     def abandon(self) -> None:
         """The session is gone: give everything back and tell nobody."""

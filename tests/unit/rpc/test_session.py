@@ -159,6 +159,29 @@ async def test_who_waits_for_text_when_the_time_is_up_is_told(bench: Bench) -> N
     assert "Ask another server" in client.events[-1].context_error.message
 
 
+async def test_a_listener_who_pauses_for_ever_gives_its_place_back(bench: Bench) -> None:
+    """So does a text that never ends. What was sent is good, and the session goes on."""
+    gate, client = Gate(), Client()
+    gate.open(bench.synthesizer, cast("Any", None))
+    limits = SessionLimits(longest=0.05)
+    session = Session(bench.synthesizer, gate, calls.begin("/m", ()), limits, Witness())
+    paused = Command(context_id="a", playback_report=session_pb2.PlaybackReport(paused=True))
+
+    async def commands() -> AsyncIterator[Command]:
+        async for command in said(START, paused, text("Hello.")):
+            yield command
+        while "context_error" not in client.kinds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
+        yield Command(ping=session_pb2.Ping(nonce=1))
+
+    await session.run(commands(), cast("Any", client))
+    assert client.kinds()[-2:] == ["context_error", "pong"]
+    error = next(event.context_error for event in client.events if event.HasField("context_error"))
+    assert error.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    while bench.engine.load().running:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
+
+
 async def test_text_after_the_end_is_told_to_be_lost(bench: Bench) -> None:
     client = Client()
     end = Command(context_id="a", end_context=session_pb2.EndContext())
