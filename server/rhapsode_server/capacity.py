@@ -2,9 +2,9 @@
 
 The model. N callers alternate between listening to an utterance of `seconds` and being silent, so that each
 listens for the share `speaking` of the time. A pod serves `streams_per_pod` utterances as it should; one more
-must wait. Balancing by turns makes the load of one of R pods at most as uneven as a Poisson variable X of
-mean m = N x speaking / R, so P(X >= streams_per_pod) <= risk must hold, still after `spare` pods are lost,
-and m be at most `target` of the slots, where the scaler acts.
+must wait. Many clients that balance by turns, each by itself, make the load of one of R pods at most as
+uneven as a Poisson variable X of mean m = N x speaking / R, so P(X >= streams_per_pod) <= risk must hold,
+still after `spare` pods are lost, and m be at most `target` of the slots, where the scaler acts.
 What must not live here: measuring (bench/), scaling (the chart).
 """
 
@@ -26,6 +26,8 @@ MOST_CALLERS = 1_000_000
 MOST_STREAMS = 4096
 """Of one pod: no server takes more slots."""
 MOST_PODS = 1_000_000
+CALLERS_PER_CLIENT = 50
+"""Calls of one process that balances by itself."""
 LEAST_RISK, LEAST_SPEAKING = 1e-9, 0.001
 
 
@@ -79,33 +81,54 @@ def _full(mean: float, streams: int) -> float:
     return total
 
 
-def full_share(demand: Demand, pods: int, streams_per_pod: int, seed: int = 0, rounds: int = 4) -> float:
-    """Simulated share of utterances that meet a full pod, with calls given to pods by turns.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a simulation counted: utterances, and those that met a full pod."""
 
-    Lengths and silences are drawn from exponential distributions. It begins as it goes on:
-    the share `speaking` of the callers listens. The first of `rounds` does not count: loads are too even yet.
+    utterances: int
+    met_full: int
+
+    @property
+    def share(self) -> float:
+        """Of utterances that met a full pod."""
+        return self.met_full / max(1, self.utterances)
+
+    def agrees(self, risk: float) -> bool:
+        """No more than `risk`, but for what chance does to so few utterances (four standard deviations)."""
+        return self.share <= risk + 4 * math.sqrt(risk / max(1, self.utterances))
+
+
+def simulate(demand: Demand, pods: int, streams_per_pod: int, seed: int = 0, rounds: int = 4) -> Seen:
+    """So many callers at so many pods, for `rounds` times an utterance and the silence after it.
+
+    Lengths and silences are drawn from exponential distributions. Every CALLERS_PER_CLIENT callers are one
+    client, which gives its calls to pods by turns and knows of no other client. It begins as it goes on: the
+    share `speaking` of the callers listens. The first round does not count: loads are too even yet.
     """
     draw = random.Random(seed)
     silence = demand.seconds * (1 - demand.speaking) / demand.speaking
     cycle = demand.seconds + silence
-    loads, turn, met_full, counted = [0] * pods, 0, 0, 0
-    begins = (
-        0.0 if draw.random() < demand.speaking else _exponential(draw, silence) for _ in range(demand.callers)
-    )
-    events = [(when, -1) for when in begins]  # time, and the pod that becomes free
+    loads, met_full, counted = [0] * pods, 0, 0
+    turns = [draw.randrange(pods) for _ in range(-(-demand.callers // CALLERS_PER_CLIENT))]
+    events = []  # time, the pod that becomes free, the caller
+    for caller in range(demand.callers):
+        listens = draw.random() < demand.speaking
+        events.append((0.0 if listens else _exponential(draw, silence), -1, caller))
     heapq.heapify(events)
     while events[0][0] < rounds * cycle:
-        now, freed = events[0]
+        now, freed, caller = events[0]
         if freed >= 0:
             loads[freed] -= 1
-            heapq.heapreplace(events, (now + _exponential(draw, silence), -1))
+            heapq.heapreplace(events, (now + _exponential(draw, silence), -1, caller))
             continue
-        pod, turn = turn, (turn + 1) % pods
+        client = caller // CALLERS_PER_CLIENT
+        pod = turns[client]
+        turns[client] = (pod + 1) % pods
         counted += now > cycle
         met_full += now > cycle and loads[pod] >= streams_per_pod
         loads[pod] += 1
-        heapq.heapreplace(events, (now + _exponential(draw, demand.seconds), pod))
-    return met_full / max(1, counted)
+        heapq.heapreplace(events, (now + _exponential(draw, demand.seconds), pod, caller))
+    return Seen(counted, met_full)
 
 
 def _exponential(draw: random.Random, mean: float) -> float:
@@ -196,15 +219,15 @@ def command(argv: list[str]) -> int:
         return answered.code if isinstance(answered.code, int) else 2
     pods = replicas(demand, supply)
     working = pods - supply.spare
-    share = full_share(demand, working, supply.streams_per_pod)
+    seen = simulate(demand, working, supply.streams_per_pod)
     sys.stdout.write(
         f"{demand.streams:.0f} streams on average from {demand.callers} callers: {pods} pods of"
         f" {supply.streams_per_pod} streams, {supply.spare} of them to spare,"
         f" {100 * demand.streams / pods / supply.streams_per_pod:.0f} % full.\n"
-        f"Simulated with {working} pods: {100 * share:.3f} % of the utterances meet a full pod"
-        f" (allowed: {100 * supply.risk:g} %).\n"
+        f"Simulated with {working} pods: {100 * seen.share:.3f} % of the utterances meet a full pod"
+        f" (allowed: {100 * supply.risk:g} %; {seen.utterances} utterances).\n"
     )
-    return 0 if share <= supply.risk else 1
+    return 0 if seen.agrees(supply.risk) else 1
 
 
 def _asked(given: argparse.Namespace) -> tuple[Demand, Supply]:

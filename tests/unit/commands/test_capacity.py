@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rhapsode_server.capacity import Demand, Supply, command, full_share, measured, replicas, streams_of
+from rhapsode_server.capacity import Demand, Supply, command, measured, replicas, simulate, streams_of
 from rhapsode_server.errors import ConfigError
 
 
@@ -31,12 +31,16 @@ def test_more_callers_never_need_fewer_pods(callers: int, speaking: float, strea
 )
 def test_the_simulation_agrees(callers: int, speaking: float, streams: int, seed: int) -> None:
     demand, supply = Demand(callers, speaking, 5.0), Supply(streams, target=0.9)
-    assert full_share(demand, replicas(demand, supply) - 1, streams, seed) <= supply.risk
+    assert simulate(demand, replicas(demand, supply) - 1, streams, seed).agrees(supply.risk)
 
 
 def test_too_few_pods_are_seen() -> None:
     demand = Demand(2000, 0.5, 5.0)
-    assert full_share(demand, 16, 64) > 0.1, "1000 streams on 1024 slots by turns"
+    seen = simulate(demand, 16, 64)
+    assert seen.share > 0.1, "1000 streams on 1024 slots"
+    assert not seen.agrees(0.05)
+    pods = replicas(demand, Supply(64, target=1.0)) - 1
+    assert not simulate(demand, pods * 4 // 5, 64, rounds=10).agrees(0.001), "four pods of five"
 
 
 @pytest.mark.slow
@@ -44,14 +48,16 @@ def test_a_hundred_thousand_callers() -> None:
     demand, supply = Demand(100_000, 0.4, 6.0), Supply(64)
     pods = replicas(demand, supply)
     assert pods == 952
-    assert full_share(demand, pods - 1, 64) <= supply.risk
+    seen = simulate(demand, pods - 1, 64)
+    assert seen.agrees(supply.risk)
+    assert seen.share > supply.risk / 10, "no more pods than are needed, either"
 
 
 @pytest.mark.parametrize("streams", [1, 2, 5])
 def test_pods_of_few_streams_are_not_too_few(streams: int) -> None:
     """A bell curve is far off where a pod serves one or two."""
     demand, supply = Demand(200, 0.3, 5.0), Supply(streams, risk=0.01)
-    assert full_share(demand, replicas(demand, supply) - supply.spare, streams, rounds=20) <= supply.risk
+    assert simulate(demand, replicas(demand, supply) - supply.spare, streams, rounds=20).agrees(supply.risk)
 
 
 def test_a_profile_is_read_up_to_its_first_bad_point(tmp_path: Path) -> None:
