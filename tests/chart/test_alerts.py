@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def test_each_expression_is_of_this_release_alone(rules: dict[str, Any]) -> None
         metrics = re.findall(r"\b((?:tts|rpc|process)_\w+)(\{[^}]*\})?", alert["expr"])
         assert metrics
         assert all('namespace="voice"' in selector and "demo-rhapsode" in selector for _, selector in metrics)
+
+
+def test_a_hang_is_scraped_before_the_watchdog_ends_it(rules: dict[str, Any]) -> None:
+    (hung,) = (alert for alert in alerts(rules) if alert["alert"] == "RhapsodeEngineHung")
+    seen_after = float(hung["expr"].rpartition("> ")[2])
+    endpoint = one(rendered("monitoring"), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
+    maps = [o for o in rendered("monitoring") if "settings.toml" in o.get("data", {})]
+    ended_after = 2 * tomllib.loads(maps[0]["data"]["settings.toml"])["engine"]["hang_seconds"]
+    assert float(endpoint["interval"].removesuffix("s")) <= ended_after - seen_after
+    assert "for" not in hung, "it has ended by then"
 
 
 def test_the_dashboard_is_whole() -> None:
