@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from rhapsode.tts.v1 import service_pb2
+from rhapsode.tts.v1 import service_pb2, session_pb2
 from rhapsode_server.errors import ConfigError, Unauthenticated
 from rhapsode_server.rpc import keys as keyring
 from rhapsode_server.rpc.guard import bearer as bearer_of
@@ -20,6 +20,7 @@ from rhapsode_server.rpc.guard import certificate_name, pseudonym
 
 from tests.integration.conftest import House, house
 from tests.integration.test_refusals import details
+from tests.integration.test_session import Talk
 from tests.security.conftest import ALICE, ALICES_SECOND, BOB, METHOD, UNKNOWN, Caller, Mounted, bearer
 
 OK = grpc.StatusCode.OK
@@ -120,6 +121,27 @@ async def test_the_main_port_tells_its_health_to_all_where_it_is_told_to(keys: P
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_session_does_not_outlive_its_key(mounted: Mounted) -> None:
+    """What has begun is spoken to its end; the next context is refused; others go on."""
+    mounted.put(keys=f"alice:{ALICE}\nbob:{BOB}\n")
+    async with house({"security.api_keys": mounted.folder / "keys"}) as running:
+        alice, bob = (Talk(running.stub.StreamSynthesize(metadata=bearer(key))) for key in (ALICE, BOB))
+        for one in (alice, bob):
+            await one.say(session_config=session_pb2.SessionConfig())
+            await one.start("first")
+            await one.text("first", "Hello there.")
+            await one.until("context_started", "first")
+        mounted.put(keys=f"bob:{BOB}\n")
+        await alice.say("first", end_context=session_pb2.EndContext())
+        await alice.until("context_done", "first")
+        await alice.start("second")
+        assert (await alice.until("context_error", "second")).code == UNKNOWN.value[0]
+        await bob.start("second")
+        await bob.until("context_started", "second")
+        for one in (alice, bob):
+            one.call.cancel()
 
 
 async def test_reflection_is_off_unless_asked_for() -> None:

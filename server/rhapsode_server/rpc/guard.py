@@ -62,22 +62,23 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler is None or (self._open_health and details.method.startswith(HEALTH)):
             return handler
         try:
-            holder = self._holder(details.invocation_metadata or ())
+            key = None if self._keys is None else bearer(details.invocation_metadata or ())
+            holder = self._holder(key)
         except Unauthenticated as error:
             return grpc.stream_stream_rpc_method_handler(_refusing(error))
-        return self._behind(handler, details.method in SOUNDING, holder)
+        return self._behind(handler, details.method in SOUNDING, holder, key)
 
-    def _holder(self, metadata: Metadata) -> str | None:
-        """Whose key came with the call; None where keys are not asked for. Raises Unauthenticated."""
-        if self._keys is None:
+    def _holder(self, key: str | None) -> str | None:
+        """Whose key it is; None where keys are not asked for. Raises Unauthenticated."""
+        if self._keys is None or key is None:
             return None
-        holder = self._keys().holder(bearer(metadata))
+        holder = self._keys().holder(key)
         if holder is None:
             raise Unauthenticated("This key is not valid here. Use one that is, or ask for one.")
         return holder
 
     def _behind(
-        self, handler: grpc.RpcMethodHandler, sounding: bool, holder: str | None
+        self, handler: grpc.RpcMethodHandler, sounding: bool, holder: str | None, key: str | None
     ) -> grpc.RpcMethodHandler:
         kind = kind_of(handler)
         inner = getattr(handler, kind)
@@ -87,7 +88,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             calls.current().tenant = tenant
             calls.current().facts["tenant"] = pseudonym(tenant)
             if sounding:
-                return await self._within_share(inner, self._accounts.of(tenant), request, context)
+                account = self._accounts.of(tenant)
+                calls.current().admit = lambda: self._admit(account, holder, key)
+                return await self._within_share(inner, account, request, context)
             return await _run(inner, request, context)
 
         return getattr(grpc, f"{kind}_rpc_method_handler")(
@@ -111,17 +114,20 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             )
         return holder
 
+    def _admit(self, account: Account, holder: str | None, key: str | None) -> None:
+        """Before an utterance: a session may have outlived the key that it was opened with."""
+        if self._holder(key) != holder:
+            raise Unauthenticated("This key is another's by now. Use one that is yours.")
+        account.admit()
+
     async def _within_share(self, inner: Behaviour, account: Account, request: Any, context: Context) -> None:
         call, metered = calls.current(), _Metered(context, account, request)
         with ExitStack() as held:
             held.enter_context(account.stream())
             if hasattr(request, "__aiter__"):
-                call.admit, call.spoke = (
-                    account.admit,
-                    account.spoke,
-                )  # the session asks, and tells, by context
+                call.spoke = account.spoke  # a session asks for each context, and tells
             else:
-                account.admit()
+                call.admit()
             await _run(inner, request, metered)
 
 
