@@ -30,13 +30,14 @@ Metadata = tuple[tuple[str, str], ...]
 
 # Only what has not begun to answer is tried again (gRFC A6), and never twice at once: hedging would
 # double the work of a server that is already full. The server's `grpc-retry-pushback-ms` goes before
-# these waits.
+# these waits. CANCELLED is no answer of ours: it is what gRPC's servers give a call that arrives while they
+# say goodbye. A call that its own caller cancels is over at once and never tried again.
 RETRY = {
     "maxAttempts": 3,
     "initialBackoff": "0.2s",
     "maxBackoff": "2s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
 }
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],

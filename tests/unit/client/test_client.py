@@ -201,6 +201,20 @@ def test_a_server_that_stays_full_is_asked_three_times(fake: Fake, target: str, 
     assert len(fake.requests) == 3
 
 
+def test_a_call_that_meets_a_goodbye_is_tried_again(fake: Fake, target: str, asynchronous: bool) -> None:
+    """gRPC's server cancels, without a word, what arrives between its decision to end and its goodbye."""
+
+    def answer(request: Any, context: Any) -> Iterator[synthesis_pb2.SynthesizeResponse]:
+        if len(fake.requests) == 1:
+            context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        yield from utterance(SOUND)(request, context)
+
+    fake.answer = answer
+    _, chunks = hear(target, asynchronous)
+    assert b"".join(chunk.data for chunk in chunks) == SOUND
+    assert len(fake.requests) == 2
+
+
 def test_nothing_is_tried_again_once_sound_came(fake: Fake, target: str, asynchronous: bool) -> None:
     def answer(_request: Any, context: Any) -> Iterator[synthesis_pb2.SynthesizeResponse]:
         yield from (started(), audio(b"\0\0", 0, 0))
