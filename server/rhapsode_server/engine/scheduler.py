@@ -27,13 +27,14 @@ from rhapsode_server.engine.windows import next_window
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one step may hold. `vocode_frames` 0: no limit; `backlog` frames unsent stop a row's decode
-    (never fewer than two full windows)."""
+    (never fewer than two full windows). `patience` is how many seconds a reader is waited for."""
 
     prefill: int = 8
     vocode_frames: int = 0
     comfort: float = 1.0
     backlog: int = 0
     press: float = 0.15
+    patience: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,8 @@ class Scheduler:
         starting = any(not (seq.chunks or seq.continues or seq.starving) for seq in active)
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
-        decode = tuple(seq for seq in able if self._may_decode(seq))
-        vocode = tuple(self._due_windows(able))
+        decode = tuple(seq for seq in able if self._may_decode(seq, now))
+        vocode = tuple(self._due_windows(able, now))
         wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
         return Plan(vocode, prefill, decode, wake_at, expired)
 
@@ -198,23 +199,29 @@ class Scheduler:
 
     def _room(self, seq: Sequence, gate: float) -> float:
         """Seconds of sound that may run ahead of this listener at present."""
-        if seq.ahead_limit is None or not self._paced:
-            return gate
-        return min(gate, seq.ahead_limit)
+        return gate if seq.ahead_limit is None or not self._paced else min(gate, seq.ahead_limit)
 
-    def _may_decode(self, seq: Sequence) -> bool:
+    def _may_decode(self, seq: Sequence, now: float) -> bool:
         """While its sound is on the way one window may stand ready, else two."""
         fed = seq.status is Status.DECODING and not seq.starving
-        return fed and seq.made - seq.sent < self._backlog // (2 if self._on_the_way(seq) else 1)
+        return fed and seq.made - seq.sent < self._backlog // (2 if self._on_the_way(seq, now) else 1)
 
-    def _on_the_way(self, seq: Sequence) -> bool:
-        """Whether this listener's sound before is still to be made, or to be handed to the network."""
+    def _on_the_way(self, seq: Sequence, now: float) -> bool:
+        """Whether this listener's sound before is still to be made, or to be handed to the network.
+
+        A network that takes nothing for long is no reason to hold a slot that others wait for.
+        """
         if not (seq.listens and self._paced):
             return False
         before = seq.before
-        if before is not None and (before.slot is not None or before.wait_for_reader()):
+        if before is not None and before.slot is not None:
             return True
-        return seq.wait_for_reader()
+        if not (seq.wait_for_reader() or (before is not None and before.wait_for_reader())):
+            seq.held_since = None
+            return False
+        seq.held_since = now if seq.held_since is None else seq.held_since
+        seq.listens = now - seq.held_since < self._limits.patience
+        return seq.listens
 
     def _pressed(self, seq: Sequence, now: float) -> bool:
         """About to run dry, and not for want of text."""
@@ -227,14 +234,14 @@ class Scheduler:
         pressed = any(seq.status is Status.DECODING and self._pressed(seq, now) for seq in self.running)
         return max(1, self._limits.prefill // 4) if pressed else self._limits.prefill
 
-    def _due_windows(self, able: list[Sequence]) -> list[tuple[Sequence, Window]]:
+    def _due_windows(self, able: list[Sequence], now: float) -> list[tuple[Sequence, Window]]:
         """Windows that are due, most urgent first, as many as one step may hold."""
         due: list[tuple[Sequence, Window]] = []
         frames, most = 0, self._limits.vocode_frames or inf
         for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
             finished = seq.status is Status.DRAINING
             window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
-            if window is None or self._on_the_way(seq):
+            if window is None or self._on_the_way(seq, now):
                 continue
             frames += window.stop - window.start
             if due and frames > most:
@@ -243,8 +250,10 @@ class Scheduler:
         return due
 
     def _wake_at(self, active: list[Sequence], now: float, gate: float) -> float | None:
-        """When the first of the streams that run ahead has come down to where it may be worked on."""
-        times = (self._due(seq) - self._room(seq, gate) for seq in active)
+        """When a stream that runs ahead has come down to its room, or a reader was waited for in vain."""
+        times = [self._due(seq) - self._room(seq, gate) for seq in active]
+        held = (seq.held_since for seq in active if seq.listens)
+        times += [since + self._limits.patience for since in held if since is not None]
         return min((time for time in times if time > now), default=None)
 
     # ---- results

@@ -71,7 +71,7 @@ class Sequence:
     more text is fed (None: the text is complete). One that still waits for its slot at `deadline` (None: it
     has none) ends without one. `delivered` chunks have crossed into the event loop, whose reader has done
     with `taken` of them, the one number that is written there; `held` says that the engine waits for it,
-    as it does where somebody `listens` as it comes.
+    as it does where somebody `listens` as it comes, and since when.
     `resumed`: its listener has waited for text, not for us, since the last chunk.
     """
 
@@ -97,6 +97,7 @@ class Sequence:
     delivered: int = 0
     taken: int = 0
     held: bool = False
+    held_since: float | None = None
     resumed: bool = False
 
     @property

@@ -441,6 +441,35 @@ def test_no_chunk_is_made_while_the_one_before_is_on_its_way() -> None:
     assert step(it, 0.0).vocode
 
 
+def test_a_reader_is_not_waited_for_for_ever() -> None:
+    """Somebody who takes nothing must not hold a slot: the piece is made to its end, at its pace."""
+    it, seq = scheduler(limits=Limits(patience=2.0)), Ids().sequence(max_frames=40)
+    it.add(seq)
+    while not seq.chunks:
+        step(it, 0.0)
+    seq.delivered = 1
+    while not (plan := step(it, 0.5)).empty:
+        assert not plan.vocode
+    assert plan.wake_at == 2.5, "since it was first held"
+    now = 2.5
+    while seq.status is not Status.FINISHED:
+        step(it, now)
+        now += 0.1
+    assert seq.reason is FinishReason.LENGTH
+
+
+def test_a_reader_who_comes_in_time_is_waited_for_again() -> None:
+    it, seq = scheduler(limits=Limits(patience=2.0)), Ids().sequence(max_frames=40)
+    it.add(seq)
+    for number in range(1, 4):
+        while seq.chunks < number:
+            step(it, float(number))
+        seq.delivered, seq.taken = number, number - 1
+        assert not step(it, number + 0.9).vocode
+        seq.taken = number
+    assert seq.listens
+
+
 def test_what_continues_a_sound_sounds_when_that_is_on_its_way() -> None:
     it, ids = scheduler(), Ids()
     first = ids.sequence(max_frames=4)

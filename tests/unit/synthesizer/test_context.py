@@ -82,60 +82,65 @@ def last(bench: Bench) -> int:
     return bench.books.reports[-1].unsent
 
 
-# ---- waste
+# ---- waste; time stands still, for nobody is waited for without end
 
 
-async def test_a_wire_that_takes_nothing_costs_one_chunk(bench: Bench) -> None:
+@pytest.fixture
+def still(make_bench: MakeBench) -> Bench:
+    return make_bench(clock=lambda: 1000.0)
+
+
+async def test_a_wire_that_takes_nothing_costs_one_chunk(still: Bench) -> None:
     """However long nobody takes it, and however fast the engine: one chunk waits and no other is made."""
-    one = Listener(bench, slow=True)
+    one = Listener(still, slow=True)
     one.context.feed(LONG)
     one.context.end()
     await one.until(Audio)
-    await meanwhile(bench)
+    await meanwhile(still)
     await one.context.cancel()
-    await bench.settled()
+    await still.settled()
     assert len(one.of(Audio)) == 1
-    assert last(bench) == FIRST, "the first chunk, and nothing besides"
+    assert last(still) == FIRST, "the first chunk, and nothing besides"
 
 
 @pytest.mark.parametrize("taken", range(1, 12))
-async def test_an_interruption_wastes_one_chunk_at_most(bench: Bench, taken: int) -> None:
-    one = Listener(bench, Terms(max_ahead=600.0))
+async def test_an_interruption_wastes_one_chunk_at_most(still: Bench, taken: int) -> None:
+    one = Listener(still, Terms(max_ahead=600.0))
     one.context.feed(LONG)
     one.context.end()
     await one.until(Audio, taken)
     one.slow = True
     await one.until(Audio, taken + 1)
-    await meanwhile(bench, 1)
+    await meanwhile(still, 1)
     await one.context.cancel()
-    await bench.settled()
-    assert last(bench) <= CHUNK
+    await still.settled()
+    assert last(still) <= CHUNK
 
 
-async def test_the_piece_that_follows_has_not_sounded_before_it_is_its_turn(bench: Bench) -> None:
+async def test_the_piece_that_follows_has_not_sounded_before_it_is_its_turn(still: Bench) -> None:
     """It is handed to the engine early, and stands ready with its frames."""
-    one = Listener(bench)
+    one = Listener(still)
     one.context.feed("Yes. No. " + SENTENCES)
     one.context.end()
-    while len(bench.engine.streams) < 2:
+    while len(still.engine.streams) < 2:
         await one.until(Audio, len(one.of(Audio)) + 1)
     one.slow = True
     await one.until(Audio, len(one.of(Audio)) + 1)
-    await meanwhile(bench)
+    await meanwhile(still)
     await one.context.cancel()
-    await bench.settled()
-    assert last(bench) <= CHUNK
+    await still.settled()
+    assert last(still) <= CHUNK
 
 
-async def test_a_reader_who_does_not_come_back_costs_one_chunk(bench: Bench) -> None:
+async def test_a_reader_who_does_not_come_back_costs_one_chunk(still: Bench) -> None:
     """The same for a call of its own."""
-    events = bench.synthesizer.synthesize(request(LONG), Terms(max_ahead=600.0))
+    events = still.synthesizer.synthesize(request(LONG), Terms(max_ahead=600.0))
     heard: list[Event] = [await anext(events), await anext(events)]
     assert isinstance(heard[-1], Audio)
-    await meanwhile(bench)
+    await meanwhile(still)
     await events.aclose()
-    await bench.settled()
-    assert last(bench) == FIRST
+    await still.settled()
+    assert last(still) == FIRST
 
 
 async def test_sound_on_its_way_when_the_listener_interrupts_counts_as_sent(bench: Bench) -> None:
