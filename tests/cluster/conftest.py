@@ -80,6 +80,12 @@ def caller(cluster: Cluster) -> str:
     return CALLER
 
 
+def read_page(cluster: Cluster, url: str) -> str:
+    """A page of the web as the caller's pod sees it; raises CommandFailed where it does not."""
+    look = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=10).read().decode())"
+    return cluster.inside(CALLER, PYTHON, "-c", look, url)
+
+
 def _caller(image: str) -> Object:
     waiting = "import signal, time; signal.signal(15, lambda *_: exit(0)); time.sleep(1e6)"
     container = {
@@ -119,19 +125,18 @@ def restricted(name: str, containers: list[Object], volumes: list[Object]) -> Ob
 class Steady:
     """A load that runs in the caller's pod until `stop`, which gives what it found."""
 
-    STOP = "/tmp/stop"
-
-    def __init__(self, cluster: Cluster, target: str, streams: int) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, target: str, streams: int, name: str = "steady") -> None:
+        """`name` tells loads apart that run at the same time."""
+        self._cluster, self._stop = cluster, f"/tmp/stop-{name}"
         command = ["kubectl", "--namespace", cluster.namespace, "exec", CALLER, "--", PYTHON]
-        command += ["/scripts/steady.py", target, str(streams), self.STOP]
+        command += ["/scripts/steady.py", target, str(streams), self._stop]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "begun\n"
 
     def stop(self) -> dict[str, Any]:
         """End it: what runs is listened to the end."""
-        self._cluster.inside(CALLER, PYTHON, "-c", f"open({self.STOP!r}, 'w')")
+        self._cluster.inside(CALLER, PYTHON, "-c", f"open({self._stop!r}, 'w')")
         told, wrong = self._process.communicate(timeout=300)
         assert self._process.returncode == 0, wrong
         found: dict[str, Any] = json.loads(told)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import PYTHON, TOY
-from tests.cluster.kubernetes import Cluster, Object, run, until
+from tests.cluster.conftest import CALLER, PYTHON, TOY, read_page
+from tests.cluster.kubernetes import Cluster, Object, Pod, run, until
 from tests.cluster.report import Report
 from tests.cluster.test_2_changes import streams_of
 
@@ -78,11 +80,43 @@ def test_the_route_and_its_policy_are_taken(cluster: Cluster, door: str, report:
     report.tell(SECTION, "GRPCRoute: Accepted, ResolvedRefs; BackendTrafficPolicy: Accepted")
 
 
+class Crowd:
+    """Streams of some 20 s, or 40, all at the same time over one connection through the gateway."""
+
+    def __init__(self, cluster: Cluster, door: str, repeats: int = 28) -> None:
+        command = ["kubectl", "--namespace", cluster.namespace, "exec", CALLER, "--", PYTHON]
+        command += ["/scripts/crowd.py", door, str(STREAMS), str(repeats)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def heard(self) -> dict[str, Any]:
+        """What came of them, when all have ended."""
+        told, wrong = self._process.communicate(timeout=300)
+        assert self._process.returncode == 0, wrong
+        found: dict[str, Any] = json.loads(told)
+        return found
+
+
+def running(cluster: Cluster, pod: Pod) -> int:
+    """Streams that a pod speaks now, by its own metrics."""
+    page = read_page(cluster, f"http://{pod.address}:9464/metrics")
+    return sum(
+        int(float(line.split()[-1]))
+        for line in page.splitlines()
+        if line.startswith("tts_scheduler_requests_running")
+    )
+
+
+def spread(cluster: Cluster) -> dict[str, int] | None:
+    """Streams of each pod, as soon as all of the crowd are being spoken."""
+    found = {pod.name: running(cluster, pod) for pod in cluster.ready(RELEASE, 3)}
+    return found if sum(found.values()) == STREAMS else None
+
+
 def test_a_long_stream_lives_and_many_spread(
     cluster: Cluster, caller: str, door: str, report: Report
 ) -> None:
     before = {pod.name: streams_of(cluster, pod) for pod in cluster.ready(RELEASE, 3)}
-    told = json.loads(cluster.inside(caller, PYTHON, "/scripts/crowd.py", door, str(STREAMS)))
+    told = Crowd(cluster, door).heard()
     given = sorted(streams_of(cluster, pod) - before[pod.name] for pod in cluster.ready(RELEASE, 3))
     assert told["failures"] == []
     assert told["seconds"] > 16, "longer than Envoy's own 15 s"
@@ -94,3 +128,34 @@ def test_a_long_stream_lives_and_many_spread(
         f"{STREAMS} streams on one connection, each {told['seconds']:.0f} s long (Envoy's own limit is 15 s):"
         f" all whole, by pod {given}",
     )
+
+
+def test_a_pod_that_is_killed_takes_only_its_own_streams(
+    cluster: Cluster, caller: str, door: str, report: Report
+) -> None:
+    crowd = Crowd(cluster, door, repeats=56)
+    own = until("all are being spoken", lambda: spread(cluster))
+    victim = max(own, key=lambda name: own[name])
+    cluster.kubectl("delete", "pod", victim, "--grace-period=1", "--wait=false")
+    told = crowd.heard()
+    assert len(told["failures"]) == own[victim], told["failures"]
+    assert sum(told["kinds"].values()) == STREAMS - own[victim]
+    assert len(told["kinds"]) == 1
+    report.tell(
+        SECTION,
+        f"a pod killed in the middle of them: its {own[victim]} streams end with an error, the other"
+        f" {STREAMS - own[victim]} are whole",
+    )
+
+
+def test_a_pod_that_is_drained_takes_none(cluster: Cluster, caller: str, door: str, report: Report) -> None:
+    cluster.ready(RELEASE, 3)
+    crowd = Crowd(cluster, door, repeats=56)
+    own = until("all are being spoken", lambda: spread(cluster))
+    gone = max(own, key=lambda name: own[name])
+    cluster.kubectl("delete", "pod", gone, "--wait=false")
+    told = crowd.heard()
+    assert told["failures"] == []
+    assert list(told["kinds"].values()) == [STREAMS]
+    until("the pod has left", lambda: gone not in {pod.name for pod in cluster.pods(RELEASE)} or None)
+    report.tell(SECTION, f"a pod deleted in the middle of them, {own[gone]} on it: all {STREAMS} are whole")

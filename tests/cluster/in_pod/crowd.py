@@ -1,6 +1,6 @@
 """Runs in a pod: COUNT streams at a time over one connection, once; prints what came of them as JSON.
 
-python crowd.py TARGET COUNT
+python crowd.py TARGET COUNT [REPEATS]     28 repeats of the text last some 20 s
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections import Counter
 from rhapsode import Client
 from rhapsode.errors import RhapsodeError
 
-TEXT = "abcde fghij " * 28
-"""Some 20 s of the toy's tones."""
+TEXT = "abcde fghij "
 APART = 0.05
 
 
@@ -26,10 +25,12 @@ def main() -> int:
     failures: list[str] = []
     seconds: list[float] = []
 
+    text = TEXT * int(sys.argv[3] if len(sys.argv) > 3 else 28)
+
     def listen(client: Client) -> None:
         began, sound = time.monotonic(), hashlib.sha256()
         try:
-            for chunk in client.synthesize(TEXT, seed=7, voice="alto"):
+            for chunk in client.synthesize(text, seed=7, voice="alto"):
                 sound.update(chunk.data)
         except RhapsodeError as error:
             failures.append(f"{type(error).__name__}: {error}")
