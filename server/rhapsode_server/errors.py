@@ -223,3 +223,11 @@ class ConfigError(RhapsodeError):
 
     status = "FAILED_PRECONDITION"
     reason = "CONFIG_ERROR"
+
+
+def place(error: BaseException) -> str:
+    """File and line where an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

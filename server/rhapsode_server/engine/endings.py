@@ -27,11 +27,3 @@ def cut_off() -> RhapsodeError:
         "The server is shutting down and had no time left to speak this to its end. Ask another server for"
         " the rest."
     )
-
-
-def place(error: BaseException) -> str:
-    """File and line where an error was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

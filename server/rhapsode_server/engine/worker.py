@@ -23,7 +23,7 @@ from rhapsode_server.engine.sequence import Sequence, Status
 from rhapsode_server.engine.silence import Silence
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.engine.stream import AudioStream, Chunk, Outcome
-from rhapsode_server.errors import ConfigError, RhapsodeError
+from rhapsode_server.errors import ConfigError, RhapsodeError, place
 from rhapsode_server.models.base import Addition, Prompt, SpeechModel
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the thread's edge
             self.fault = endings.lost()
             # The message of a foreign error may carry a caller's text; its type and place never do.
-            log.critical("the engine has died of %s at %s", type(error).__name__, endings.place(error))
+            log.critical("the engine has died of %s at %s", type(error).__name__, place(error))
         self._leave()
         if self.dead:
             on_death()

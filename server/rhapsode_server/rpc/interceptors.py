@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from rhapsode_server.errors import InvalidRequest, RhapsodeError
+from rhapsode_server.errors import InvalidRequest, RhapsodeError, place
 from rhapsode_server.rpc import call as calls
 from rhapsode_server.rpc.call import REQUEST_ID_KEY, Call, Context
 from rhapsode_server.rpc.status import Answer, answer, unexpected
@@ -153,14 +153,6 @@ async def _abort(call: Call, context: Context, told: Answer) -> None:
     """Answer with an error. Inside the `except`, so that the cause stays visible to what wraps the edge."""
     _log_access(call, told.code)
     await context.abort(told.code, told.message, (*told.trailing, (REQUEST_ID_KEY, call.request_id)))
-
-
-def place(error: BaseException) -> str:
-    """File and line where an error was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "an unknown place" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 def _code_of(context: Context) -> grpc.StatusCode:

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rhapsode_server.core import Request
-from rhapsode_server.errors import RhapsodeError, StreamTooLong
+from rhapsode_server.errors import RhapsodeError, StreamTooLong, place
 from rhapsode_server.rpc import session_convert as convert
 from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
-from rhapsode_server.rpc.interceptors import place
 from rhapsode_server.rpc.session_events import SessionEvents, Witness
 from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed
 from rhapsode_server.synthesizer.events import Audio, Done
