@@ -125,15 +125,16 @@ class Scheduler:
     # ---- the step
 
     def plan(self, now: float) -> Plan:
-        """Decide one step. Only the queue changes: its heads get free slots, who is too late leaves it."""
+        """Decide one step. Only the queue changes, and since when each network has been waited for."""
         expired = self._expire(now)
         prefill = self._admit(now, self._newcomers(now))
         active = [seq for seq in self.running if not (seq.paused and self._paced)]
         starting = any(not (seq.chunks or seq.continues or seq.starving) for seq in active)
         gate = self._limits.comfort if starting else inf
         able = [seq for seq in active if self._due(seq) - now <= self._room(seq, gate)]
-        decode = tuple(seq for seq in able if self._may_decode(seq, now))
-        vocode = tuple(self._due_windows(able, now))
+        on_the_way = frozenset(seq for seq in able if self._wait_for_network(seq, now))
+        decode = tuple(seq for seq in able if self._may_decode(seq, seq in on_the_way))
+        vocode = tuple(self._due_windows([seq for seq in able if seq not in on_the_way]))
         wake_at = None if (decode or vocode) else self._wake_at(active, now, gate)
         return Plan(vocode, prefill, decode, wake_at, expired)
 
@@ -201,12 +202,12 @@ class Scheduler:
         """Seconds of sound that may run ahead of this listener at present."""
         return gate if seq.ahead_limit is None or not self._paced else min(gate, seq.ahead_limit)
 
-    def _may_decode(self, seq: Sequence, now: float) -> bool:
+    def _may_decode(self, seq: Sequence, on_the_way: bool) -> bool:
         """While its sound is on the way one window may stand ready, else two."""
         fed = seq.status is Status.DECODING and not seq.starving
-        return fed and seq.made - seq.sent < self._backlog // (2 if self._on_the_way(seq, now) else 1)
+        return fed and seq.made - seq.sent < self._backlog // (2 if on_the_way else 1)
 
-    def _on_the_way(self, seq: Sequence, now: float) -> bool:
+    def _wait_for_network(self, seq: Sequence, now: float) -> bool:
         """Whether this listener's sound before is still to be made, or to be handed to the network.
 
         A network that takes nothing for long is no reason to hold a slot that others wait for.
@@ -234,14 +235,14 @@ class Scheduler:
         pressed = any(seq.status is Status.DECODING and self._pressed(seq, now) for seq in self.running)
         return max(1, self._limits.prefill // 4) if pressed else self._limits.prefill
 
-    def _due_windows(self, able: list[Sequence], now: float) -> list[tuple[Sequence, Window]]:
+    def _due_windows(self, able: list[Sequence]) -> list[tuple[Sequence, Window]]:
         """Windows that are due, most urgent first, as many as one step may hold."""
         due: list[tuple[Sequence, Window]] = []
         frames, most = 0, self._limits.vocode_frames or inf
         for seq in sorted(able, key=lambda seq: (self._due(seq), seq.number)):
             finished = seq.status is Status.DRAINING
             window = next_window(self._chunking, seq.made, seq.sent, seq.chunks, finished)
-            if window is None or self._on_the_way(seq, now):
+            if window is None:
                 continue
             frames += window.stop - window.start
             if due and frames > most:

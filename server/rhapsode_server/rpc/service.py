@@ -53,11 +53,11 @@ class SpeechSynthesis(service_pb2_grpc.SpeechSynthesisServiceServicer):
             asked = convert.request(request, call.request_id, call.tenant)
             terms = convert.terms(request, context.time_remaining(), call.started)
             events = synthesizer.synthesize(asked, terms)
+            trace_id = self._witness.trace_id()
             async with _at_most(self._longest) as limit, aclosing(events):
                 async for event in events:
                     _note(call, asked, event)
                     _extend(limit, event, call)
-                    trace_id = self._witness.trace_id()
                     message = convert.response(event, asked, synthesizer.model.name, trace_id)
                     await call.write(context, message)
 

@@ -53,6 +53,7 @@ class SessionWriter:
         self._events = events
         self._call = call
         self._witness = witness
+        self._trace_id = witness.trace_id()
         self._model = model
         self._ended = ended
         self._of: dict[Context, Open] = {}
@@ -96,6 +97,5 @@ class SessionWriter:
         one.context.sent()
 
     async def _send(self, one: Open, event: ContextEvent, grpc_context: GrpcContext) -> None:
-        trace_id = self._witness.trace_id()
-        message = convert.context_event(one.name, event, one.asked, self._model, trace_id)
+        message = convert.context_event(one.name, event, one.asked, self._model, self._trace_id)
         await self._call.write(grpc_context, message)

@@ -72,7 +72,7 @@ class Metrics:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._label = {names.LABEL_MODEL: ""}
+        self._name("")
         self._histograms: dict[Metric, Histogram] = {each: self._histogram(each) for each in names.HISTOGRAMS}
         self._counters: dict[Metric, Counter] = {each: self._counter(each) for each in names.COUNTERS}
         self._busy = [0.0] * len(names.PHASES)
@@ -84,7 +84,7 @@ class Metrics:
 
         `model` is the name that labels everything from now on.
         """
-        self._label = {names.LABEL_MODEL: model}
+        self._name(model)
         self._gauge(names.QUEUE_DEPTH, lambda: load().waiting)
         self._gauge(names.REQUESTS_RUNNING, lambda: load().running)
         self._gauge(names.SLOTS_LIMIT, lambda: load().slots)
@@ -107,10 +107,10 @@ class Metrics:
         """One step: how long, and how many rows in each phase."""
         self._histograms[names.STEP_DURATION].record(event.ended - event.started, self._label)
         self._busy = [sum(pair) for pair in zip(self._busy, event.busy, strict=True)]
-        phases = (("prefill", event.prefilled), ("decode", event.decoded), ("vocode", event.vocoded))
-        for phase, rows in phases:
+        rows_of_phases = (event.vocoded, event.prefilled, event.decoded)
+        for labels, rows in zip(self._phase_labels, rows_of_phases, strict=True):
             if rows:
-                self._histograms[names.STEP_BATCH].record(rows, {names.LABEL_PHASE: phase, **self._label})
+                self._histograms[names.STEP_BATCH].record(rows, labels)
 
     def failed(self, failure: StageFailure) -> None:
         """A stage has failed rows; memory and not-a-number have counters of their own."""
@@ -126,9 +126,9 @@ class Metrics:
 
     def tally(self) -> None:
         """Hand over what steps have added up; often enough is enough, and cheaper than with each step."""
-        for phase, seconds in zip(names.PHASES, self._busy, strict=True):
+        for labels, seconds in zip(self._phase_labels, self._busy, strict=True):
             if seconds:
-                self._counters[names.ENGINE_BUSY].add(seconds, {names.LABEL_PHASE: phase, **self._label})
+                self._counters[names.ENGINE_BUSY].add(seconds, labels)
         self._busy = [0.0] * len(names.PHASES)
 
     def lost(self, total: int) -> None:
@@ -173,6 +173,10 @@ class Metrics:
         self._counters[names.REJECTED].add(1, {names.LABEL_REASON: reason.lower()})
 
     # ---- parts
+
+    def _name(self, model: str) -> None:
+        self._label = {names.LABEL_MODEL: model}
+        self._phase_labels = [{names.LABEL_PHASE: phase, **self._label} for phase in names.PHASES]
 
     def _first_audio(self, report: Report, seconds: float, context: Context) -> None:
         labels: dict[str, str | bool] = {
