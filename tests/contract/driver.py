@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rhapsode_server.core import FinishReason, Window
 from rhapsode_server.engine.graphs import Record
+from rhapsode_server.engine.plan import Limits, Plan
 from rhapsode_server.engine.runner import Runner
-from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
+from rhapsode_server.engine.scheduler import Scheduler
 from rhapsode_server.engine.sequence import Sequence, Stamps, Status
 from rhapsode_server.engine.slots import Slots
 from rhapsode_server.models.base import Addition, Primed, Prompt, SpeechModel

@@ -21,7 +21,7 @@ OURS = ("rhapsode", "rhapsode_server")
 ANY = ("*",)
 NOUNS = ("core", "errors")
 STUBS = ("rhapsode.tts", "rhapsode.tts.*")
-PURE = ("engine.scheduler", "engine.sequence", "engine.windows", "engine.slots")
+PURE = ("engine.plan", "engine.scheduler", "engine.sequence", "engine.windows", "engine.slots")
 RUNNERS = ("engine.runner", "engine.graphs", "engine.memory")
 DOORS = (
     "engine",

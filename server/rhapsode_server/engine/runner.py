@@ -22,7 +22,7 @@ from torch import Tensor
 from rhapsode_server.core import Window, WordTime
 from rhapsode_server.engine.graphs import Capturable, Graphs, Record, recorder_for
 from rhapsode_server.engine.memory import room_for
-from rhapsode_server.engine.scheduler import Outcome, Plan
+from rhapsode_server.engine.plan import Outcome, Plan
 from rhapsode_server.engine.sequence import Sequence
 from rhapsode_server.models.base import (
     Addition,

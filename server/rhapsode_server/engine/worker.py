@@ -17,8 +17,9 @@ from rhapsode_server.core import FinishReason
 from rhapsode_server.engine import endings
 from rhapsode_server.engine.inbox import Inbox
 from rhapsode_server.engine.observer import Observer, SequenceEvent, StepEvent
+from rhapsode_server.engine.plan import Limits, Plan
 from rhapsode_server.engine.runner import Runner, Wave
-from rhapsode_server.engine.scheduler import Limits, Plan, Scheduler
+from rhapsode_server.engine.scheduler import Scheduler
 from rhapsode_server.engine.sequence import Sequence, Status
 from rhapsode_server.engine.silence import Silence
 from rhapsode_server.engine.slots import Slots

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from rhapsode_server.core import Chunking, FinishReason, Priority
-from rhapsode_server.engine.scheduler import Limits, Outcome, Plan, Scheduler
+from rhapsode_server.engine.plan import Limits, Outcome, Plan
+from rhapsode_server.engine.scheduler import Scheduler
 from rhapsode_server.engine.sequence import Sequence, Stamps, Status
 from rhapsode_server.engine.slots import Slots
 
