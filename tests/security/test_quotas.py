@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import multiprocessing
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -183,26 +184,51 @@ async def test_who_floods_the_server_keeps_nobody_else_out(keys: Path) -> None:
 
 @pytest.mark.slow
 def test_who_floods_the_server_makes_nobody_else_wait(tmp_path: Path, keys: Path, quiet: None) -> None:
-    """The p95 of Bob's first audio while Alice floods is at most 1.5 times what it is without her."""
+    """The p95 of Bob's first audio while Alice floods is at most 1.5 times what it is without her.
+
+    She has two streams all the time and is refused about two hundred others a second, from a process of her
+    own: else it would be the interpreter that both measure with that keeps Bob waiting.
+    """
     wanted = settings(security__api_keys=keys, quotas__concurrent_streams=2, engine__slots=4)
+    context = multiprocessing.get_context("spawn")
     with serving(tmp_path, *wanted, *settings(model__options__step_seconds=0.01)) as server:
-        alice = Callers(server.target, 16, metadata=bearer(ALICE))
         bob = Callers(server.target, 1, metadata=bearer(BOB))
-        calm = [answer.first or 1e9 for answer in bob.all(asking(60))][20:]
-        flooding = threading.Event()
-        flooding.set()
-
-        def flood(number: int) -> None:
-            while flooding.is_set():
-                alice.one(number, asking(1, LONG)[0])
-
-        with ThreadPoolExecutor(16) as crowd:
-            crowd.map(flood, range(16))
-            busy = [answer.first or 1e9 for answer in bob.all(asking(40))]
-            flooding.clear()
-        alice.close()
+        first_sounds(bob, 10)
+        calm = first_sounds(bob, 100)
+        refused, enough = context.Semaphore(0), context.Event()
+        alice = context.Process(target=flood, args=(server.target, refused, enough), daemon=True)
+        alice.start()
+        for _ in range(100):
+            assert refused.acquire(timeout=60)
+        busy = first_sounds(bob, 100)
+        for _ in range(300):
+            assert refused.acquire(timeout=60), "she did not flood while Bob was measured"
+        enough.set()
+        alice.join()
         bob.close()
-        assert percentile(busy, 0.95) <= 1.5 * percentile(calm, 0.95)
+    assert percentile(busy, 0.95) <= 1.5 * percentile(calm, 0.95)
+
+
+def first_sounds(who: Callers, count: int) -> list[float]:
+    """Seconds to the first sound of `count` calls, one after the other; nobody stays for the rest."""
+    answers = [who.one(0, asking(1)[0], leave_after=3) for _ in range(count)]
+    return [answer.first or 1e9 for answer in answers]
+
+
+def flood(target: str, refused: Any, enough: Any) -> None:
+    """Sixteen callers who try again at once, 20 times a second each; at most two minutes."""
+    alice = Callers(target, 16, metadata=bearer(ALICE))
+
+    def call(number: int) -> None:
+        until = time.monotonic() + 120
+        while not enough.wait(0.05) and time.monotonic() < until:
+            answer = alice.one(number, asking(1, LONG)[0], timeout=5)
+            if answer.code is EXHAUSTED:
+                refused.release()
+
+    with ThreadPoolExecutor(16) as crowd:
+        list(crowd.map(call, range(16)))
+    alice.close()
 
 
 async def test_text_for_nobody_costs_nothing(keys: Path) -> None:

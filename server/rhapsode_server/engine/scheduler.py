@@ -8,7 +8,8 @@ A stream that is far ahead of its playback gives its turn away: always beyond it
 beyond `comfort` seconds while somebody else still waits for a first sound. A stream that is about to run
 dry is `pressed`: fewer newcomers are let in at a time, for their prefills make the steps longer. A row that
 has used up its text is `starving`: it is not decoded and presses nobody, and where there is nothing else to
-do the plan sleeps until a command comes. No row makes a chunk while the one before it is on its way to the
+do the plan sleeps until a command comes. What continues a sound may run beside what it continues, but not in
+the last free slot. No row makes a chunk while the one before it is on its way to the
 network, so whoever leaves wastes one at most. Windows never depend on time: the same request gives the same
 bits at any load.
 """
@@ -132,12 +133,14 @@ class Scheduler:
             return ()
         self.waiting.sort(key=_turn)
         admitted: list[Sequence] = []
-        while self.waiting and len(admitted) < most:
-            slot = self.slots.acquire(self.waiting[0].positions)
-            if slot is None:
+        for seq in self.waiting[:]:
+            if len(admitted) == most or not self.slots.free:
                 break
-            seq = self.waiting.pop(0)
-            seq.slot, seq.status, seq.stamps.admitted = slot, Status.DECODING, now
+            if _beside(seq) and self.slots.free == 1:
+                continue
+            self.waiting.remove(seq)
+            seq.slot = self.slots.acquire(seq.positions)
+            seq.status, seq.stamps.admitted = Status.DECODING, now
             admitted.append(seq)
         self.running += admitted
         return tuple(admitted)
@@ -253,3 +256,9 @@ def _turn(seq: Sequence) -> tuple[bool, int, int]:
     """Order of admission: what continues a sound that has begun, then priority, then age."""
     begun = seq.continues and (seq.before is None or seq.before.status is not Status.WAITING)
     return not begun, seq.priority.value, seq.number
+
+
+def _beside(seq: Sequence) -> bool:
+    """Whether what it continues is still being made. The last free slot is not for that: who comes next would
+    wait while one caller has two."""
+    return seq.before is not None and seq.before.status in (Status.WAITING, Status.DECODING)

@@ -351,6 +351,31 @@ def test_a_continuation_never_overtakes_what_it_continues() -> None:
     assert it.plan(0.0).prefill == (first,)
 
 
+def test_the_last_free_slot_is_not_for_what_is_made_beside_what_it_continues() -> None:
+    """Two callers of two pieces each took four slots, and who came next waited though they were two."""
+    it, ids = scheduler(slots=4), Ids()
+    firsts = [ids.sequence(), ids.sequence()]
+    followers = [ids.sequence(before=first, continues=True) for first in firsts]
+    for seq in (*firsts, *followers):
+        it.add(seq)
+    assert step(it, 0.0).prefill == (*firsts, followers[0])
+    newcomer = ids.sequence()
+    it.add(newcomer)
+    assert step(it, 0.1).prefill == (newcomer,)
+
+
+def test_what_continues_an_end_may_take_the_last_slot() -> None:
+    it, ids = scheduler(slots=2), Ids()
+    first = ids.sequence()
+    follower = ids.sequence(before=first, continues=True)
+    it.add(first)
+    it.add(follower)
+    assert step(it, 0.0).prefill == (first,)
+    step(it, 0.1, stop={first})
+    assert first.status is Status.DRAINING
+    assert step(it, 0.2).prefill == (follower,)
+
+
 def test_a_continuation_is_as_urgent_as_the_end_of_what_it_continues() -> None:
     it, ids = scheduler(limits=Limits(comfort=0.0)), Ids()
     first = ids.sequence()
