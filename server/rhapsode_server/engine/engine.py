@@ -136,7 +136,7 @@ class Engine:
         if self._draining:
             raise Draining("The server is shutting down. Try again, on another server if there is one.")
         load = self.load()
-        if load.waiting - self._worker.slots.free >= self._settings.max_waiting:
+        if self._queue(load.waiting) - self._worker.slots.free >= self._settings.max_waiting:
             wait = max(0.1, load.estimated_wait)
             raise Overloaded(f"All slots and the queue are taken. Try again in {wait:.1f} seconds.", wait)
 
@@ -160,8 +160,13 @@ class Engine:
         """A snapshot without a lock: plain numbers, at most one step old."""
         slots = self._worker.slots
         waiting = max(0, self._accepted - slots.used)
-        turns = (waiting + 1) / slots.count if waiting >= slots.free else 0.0
+        queue = self._queue(waiting)
+        turns = (queue + 1) / slots.count if queue >= slots.free else 0.0
         return Load(slots.count, slots.used, waiting, turns * self._worker.service_seconds, slots.filled)
+
+    def _queue(self, waiting: int) -> int:
+        """How many of those that wait come before a newcomer."""
+        return max(0, waiting - self._worker.scheduler.beside)
 
     def heartbeat_age(self) -> float:
         """Seconds since the engine thread last made progress; 0 while it sleeps for want of work."""

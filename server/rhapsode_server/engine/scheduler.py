@@ -26,12 +26,14 @@ from rhapsode_server.engine.windows import next_window
 
 
 class Scheduler:
-    """Sequences waiting and running over a fixed number of slots."""
+    """Sequences waiting and running over a fixed number of slots. `beside` of those that wait leave the last
+    free one to whoever comes, so they are no queue before it."""
 
     def __init__(self, slots: Slots, chunking: Chunking, frame_seconds: float, limits: Limits) -> None:
         self.slots = slots
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
+        self.beside = 0
         self._chunking = chunking
         self._frame_seconds = frame_seconds
         self._limits = limits
@@ -129,10 +131,8 @@ class Scheduler:
         return tuple(late)
 
     def _admit(self, now: float, most: int) -> tuple[Sequence, ...]:
-        if not self.waiting or not self.slots.free:
-            return ()
-        self.waiting.sort(key=_turn)
         admitted: list[Sequence] = []
+        self.waiting.sort(key=_turn)
         for seq in self.waiting[:]:
             if len(admitted) == most or not self.slots.free:
                 break
@@ -143,6 +143,7 @@ class Scheduler:
             seq.status, seq.stamps.admitted = Status.DECODING, now
             admitted.append(seq)
         self.running += admitted
+        self.beside = sum(_beside(seq) for seq in self.waiting)
         return tuple(admitted)
 
     # ---- urgency

@@ -166,6 +166,26 @@ async def test_the_queue_is_bounded_and_says_when_to_come_back(
     await listen(engine.submit(ask(model)))
 
 
+async def test_who_leaves_the_last_slot_to_others_is_no_queue(
+    model: SpeechModel, gate: Gate, notes: Notes
+) -> None:
+    engine = Engine(model, EngineSettings(slots=2, max_waiting=0), notes)
+    engine.start()
+    gate.open.clear()
+    first = engine.submit(ask(model, 3))
+    follower = engine.submit(ask(model, 3), before=first)
+    while not any(event.waiting for event in notes.steps):
+        gate.reached.clear()
+        gate.open.set()
+        await asyncio.to_thread(gate.reached.wait, 10)
+        gate.open.clear()
+    assert engine.load()[:4] == (2, 1, 1, 0.0)
+    newcomer = engine.submit(ask(model))
+    gate.open.set()
+    await asyncio.gather(*map(listen, [first, follower, newcomer]))
+    assert engine.stop(10)
+
+
 async def test_a_drain_admits_nothing_new_but_lets_what_runs_go_on(
     engine: Engine, model: SpeechModel
 ) -> None:

@@ -359,6 +359,7 @@ def test_the_last_free_slot_is_not_for_what_is_made_beside_what_it_continues() -
     for seq in (*firsts, *followers):
         it.add(seq)
     assert step(it, 0.0).prefill == (*firsts, followers[0])
+    assert it.beside == 1
     newcomer = ids.sequence()
     it.add(newcomer)
     assert step(it, 0.1).prefill == (newcomer,)
