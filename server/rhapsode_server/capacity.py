@@ -147,14 +147,10 @@ class Point:
 def streams_of(points: list[Point], first_audio: float, underruns: float) -> int:
     """The most streams with which a pod still serves within these limits; 0 where there is no such number.
 
-    A count is taken only where every smaller one was good, too.
+    A count is taken only where every smaller one was good, too, and every measurement of it: the worst counts.
     """
-    best = 0
-    for point in sorted(points, key=lambda point: point.streams):
-        if not (point.first_audio <= first_audio and point.underruns <= underruns):
-            break
-        best = point.streams
-    return best
+    bad = [p.streams for p in points if not (p.first_audio <= first_audio and p.underruns <= underruns)]
+    return max((p.streams for p in points if not bad or p.streams < min(bad)), default=0)
 
 
 def measured(file: Path, model: str = "") -> list[Point]:
@@ -172,8 +168,10 @@ def measured(file: Path, model: str = "") -> list[Point]:
     try:
         if isinstance(tree, dict):
             return [_benched(level) for level in _of_one_model(file, tree["levels"], model)]
+        if model:
+            raise ConfigError(f"The profile {file} is a list, which names no model. Leave --model out.")
         return [_point(each["streams"], each["first_audio_p95"], each["underruns"]) for each in tree]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ConfigError(f"Cannot use the profile {file}. {PROFILE}") from None
 
 
@@ -245,6 +243,7 @@ def _asked(given: argparse.Namespace) -> tuple[Demand, Supply]:
         ),
         (0 <= given.spare <= MOST_CALLERS, f"--spare must be from 0 to {MOST_CALLERS}."),
         ((given.profile is None) != (given.streams_per_pod is None), "Give --streams-per-pod or --profile."),
+        (not given.model or given.profile is not None, "--model chooses from a --profile. Leave it out."),
         (
             given.streams_per_pod is None or 1 <= given.streams_per_pod <= MOST_STREAMS,
             f"--streams-per-pod must be from 1 to {MOST_STREAMS}.",

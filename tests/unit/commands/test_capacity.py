@@ -68,6 +68,22 @@ def test_a_profile_is_read_up_to_its_first_bad_point(tmp_path: Path) -> None:
     assert streams_of(measured(file), 0.05, 0.001) == 0
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_measurements_of_one_count_the_worse_holds(order: int, tmp_path: Path) -> None:
+    file = tmp_path / "profile.json"
+    points = [(8, 0.1, 0.0), (16, 0.1, 0.0), (16, 9.0, 9.0), (32, 0.1, 0.0)][::order]
+    file.write_text(json.dumps([{"streams": s, "first_audio_p95": f, "underruns": u} for s, f, u in points]))
+    assert streams_of(measured(file), 0.3, 0.001) == 8
+
+
+def test_a_list_has_no_model_to_choose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "profile.json"
+    file.write_text(json.dumps([{"streams": 8, "first_audio_p95": 0.1, "underruns": 0}]))
+    assert command(["--callers", "1", "--profile", str(file), "--model", "nosuch"]) == 2
+    assert "is a list, which names no model. Leave --model out." in capsys.readouterr().err
+    assert command(["--callers", "1", "--profile", str(file)]) == 0
+
+
 BENCH = Path(__file__).parents[3] / "bench" / "service.py"
 
 
@@ -104,11 +120,20 @@ def test_what_the_benchmark_writes_is_a_profile(tmp_path: Path, capsys: pytest.C
     assert "Accept more (--first-audio, --underruns), or measure fewer streams." in capsys.readouterr().err
 
 
+HUGE = "1" + "0" * 400
+"""A whole number that no float holds."""
+
+
 @pytest.mark.parametrize(
     "text",
     [
         *("", "[{}]", "{", "{}", "null", "3", '"x"', '[{"streams": 1}]', "[1]", "[" * 100_000),
         '{"levels": [{"model": "x"}]}',
+        *(
+            f'{{"levels": [{{"model": "x", "streams": 8, "first_p95": {first}, "under_runs": {gaps},'
+            f' "utterances": 1}}]}}'
+            for first, gaps in [(HUGE, "0"), ("1", HUGE)]
+        ),
         *(
             f'[{{"streams": {streams}, "first_audio_p95": {first}, "underruns": {gaps}}}]'
             for streams, first, gaps in [
@@ -122,6 +147,9 @@ def test_what_the_benchmark_writes_is_a_profile(tmp_path: Path, capsys: pytest.C
                 ("8", "-1", "0"),
                 ("8", "null", "0"),
                 ("8", "1", "[]"),
+                ("8", HUGE, "0"),
+                ("8", "1", HUGE),
+                (HUGE, "1", "0"),
             ]
         ),
     ],
@@ -155,6 +183,7 @@ def test_the_command_says_how_many(capsys: pytest.CaptureFixture[str]) -> None:
             ["--callers", "1", "--streams-per-pod", "1", "--profile", "x"],
             "Give --streams-per-pod or --profile",
         ),
+        (["--callers", "1", "--streams-per-pod", "1", "--model", "ion"], "--model chooses from a --profile."),
         (["--callers", "-1", "--streams-per-pod", "1"], "--callers must be"),
         (["--callers", "1000001", "--streams-per-pod", "1"], "--callers must be"),
         (["--callers", "1", "--streams-per-pod", "0"], "--streams-per-pod must be"),
