@@ -21,12 +21,25 @@ are those of one run on the machine named here; the tests ask for outcomes, not 
 """
 
 
+def source() -> str:
+    """The commit that is checked out, and whether what is tried differs from it."""
+    try:
+        commit = run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
+        but_this = f":!{PAGE.relative_to(ROOT)}"
+        changed = run("git", "-C", str(ROOT), "status", "--porcelain", "--", ".", but_this)
+    except CommandFailed:
+        return "unknown"
+    return commit + (" with changes that are not committed" if changed.strip() else "")
+
+
 @dataclass
 class Report:
-    """Sections of lines, in the order in which they came."""
+    """Sections of lines, in the order in which they came, and what there was when the run began."""
 
     sections: dict[str, list[str]] = field(default_factory=dict)
     outcomes: dict[str, str] = field(default_factory=dict)
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    commit: str = field(default_factory=source)
 
     def tell(self, section: str, line: str) -> None:
         """Something that was seen."""
@@ -34,16 +47,22 @@ class Report:
 
     def write(self, image: str, path: Path = PAGE) -> None:
         """The whole page anew."""
-        parts = [HEAD, "## Where\n", *(f"- {line}" for line in where(image)), ""]
+        parts = [HEAD, "## Where\n", f"- {self.run_of(image)}", *(f"- {line}" for line in where()), ""]
         for title, lines in self.sections.items():
             parts += [f"## {title}\n", *(f"- {line}" for line in lines), ""]
         parts += ["## Tests\n", "| test | outcome |", "|---|---|"]
         parts += [f"| {name} | {outcome} |" for name, outcome in self.outcomes.items()]
         path.write_text("\n".join(parts) + "\n")
 
+    def run_of(self, image: str) -> str:
+        """When, how long, on what."""
+        minutes = (datetime.now(UTC) - self.began).total_seconds() / 60
+        when = f"{self.began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes"
+        return f"{when}, commit {self.commit}, image `{image}`"
 
-def where(image: str) -> list[str]:
-    """Day, machine and versions."""
+
+def where() -> list[str]:
+    """Machine and versions."""
     versions = [
         line for line in run("kubectl", "version").splitlines() if line.startswith(("Client", "Server"))
     ]
@@ -52,18 +71,13 @@ def where(image: str) -> list[str]:
         "get",
         "nodes",
         "--output",
-        "jsonpath={range .items[*]}{.metadata.name}: {.status.capacity.cpu} cores,"
+        "jsonpath={range .items[*]}Node: {.status.capacity.cpu} cores,"
         " {.status.capacity.memory} memory, {.status.nodeInfo.containerRuntimeVersion},"
         " kernel {.status.nodeInfo.kernelVersion}{'\\n'}{end}",
     ).splitlines()
-    try:
-        commit = run("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD").strip()
-    except CommandFailed:
-        commit = "unknown"
     return [
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}, image `{image}`",
         *(f"Kubernetes {line}" for line in versions),
-        *(f"Node {line}" for line in nodes),
+        *nodes,
         f"Helm {run(helm_program() or 'helm', 'version', '--short').strip()}",
         f"{cpu()}; {load()}",
     ]
