@@ -147,7 +147,7 @@ class Point:
 def streams_of(points: list[Point], first_audio: float, underruns: float) -> int:
     """The most streams with which a pod still serves within these limits; 0 where there is no such number.
 
-    A count is taken only where every smaller one was good, too, and every measurement of it: the worst counts.
+    A count is taken only where it and every smaller one was good, by each of its measurements.
     """
     bad = [p.streams for p in points if not (p.first_audio <= first_audio and p.underruns <= underruns)]
     return max((p.streams for p in points if not bad or p.streams < min(bad)), default=0)
