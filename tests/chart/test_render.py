@@ -89,7 +89,7 @@ def _leaves(tree: object, prefix: str = "") -> list[str]:
     return [leaf for key, value in tree.items() for leaf in _leaves(value, f"{prefix}.{key}".strip("."))]
 
 
-OPEN = ("resources", "metrics.dashboard.labels")
+OPEN = ("resources", "weights.download.resources", "metrics.dashboard.labels")
 """Objects whose keys are not the chart's own."""
 
 

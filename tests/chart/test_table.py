@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from rhapsode_server import config
 from rhapsode_server.signature import signed_files
 
-from tests.chart.rendering import CASES, Object, kinds, one, pod, rendered, server, with_values
+from tests.chart.rendering import CASES, CHART, ROOT, Object, kinds, one, pod, rendered, server, with_values
 
 pytestmark = pytest.mark.chart
 
@@ -202,6 +203,32 @@ def test_the_download_knows_whose_signature_to_ask_for(tmp_path: Path) -> None:
     assert not [a for a in pod(unsigned)["initContainers"][0]["args"] if "key" in a or "signature" in a]
 
 
+def test_the_download_has_resources_and_variables_of_its_own(tmp_path: Path) -> None:
+    wanted = {
+        "repository": "a/b",
+        "revision": "0" * 40,
+        "resources": {"limits": {"memory": "3Gi"}},
+        "extraEnv": [
+            {"name": "HTTPS_PROXY", "value": "http://{{ .Release.Name }}-proxy:3128"},
+            {"name": "HF_HOME", "value": "/tmp/elsewhere"},
+        ],
+    }
+    values = {"model": {"source": "/models/x"}, "weights": {"mode": "download", "download": wanted}}
+    found = with_values(tmp_path, {**values, "extraEnv": [{"name": "OURS", "value": "x"}]})
+    (download,) = pod(found)["initContainers"]
+    assert download["resources"] == {
+        "requests": {"cpu": "500m", "memory": "512Mi"},
+        "limits": {"memory": "3Gi"},
+    }
+    assert download["env"] == [
+        {"name": "HTTPS_PROXY", "value": "http://demo-proxy:3128"},
+        {"name": "HF_HOME", "value": "/tmp/elsewhere"},
+    ]
+    assert "HTTPS_PROXY" not in variables(server(found))
+    (usual,) = pod(rendered("download"))["initContainers"]
+    assert usual["env"] == [{"name": "HF_HOME", "value": "/tmp/hub"}]
+
+
 def test_weights_from_an_image() -> None:
     assert volume(rendered("dra"), "weights")["image"]["reference"].startswith(
         "registry.example.com/weights/"
@@ -255,8 +282,26 @@ def test_only_what_is_listed_may_talk(default: list[Object]) -> None:
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53]
     collector = one(rendered("monitoring"), "NetworkPolicy", NAME)["spec"]["egress"]
     assert [port["port"] for rule in collector for port in rule["ports"]] == [53, 53, 4317]
+    (peer,) = collector[-1]["to"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "observability"}
     hub = one(rendered("download"), "NetworkPolicy", NAME)["spec"]["egress"]
     assert [port["port"] for rule in hub for port in rule["ports"]] == [53, 53, 443]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.observability.svc:4317", 4317),
+        ("collector:14317", 14317),
+        ("https://collector.example.com/", 443),
+        ("http://[fd00::4:1]:4317/", 4317),
+        ("http://[fd00::4:1]", 443),
+    ],
+)
+def test_a_collector_can_be_reached_wherever_it_is(endpoint: str, port: int, tmp_path: Path) -> None:
+    found = with_values(tmp_path, {"otel": {"endpoint": endpoint}})
+    egress = one(found, "NetworkPolicy", NAME)["spec"]["egress"]
+    assert egress[1:] == [{"ports": [{"port": port, "protocol": "TCP"}]}]
 
 
 def test_keys_come_as_files_from_secrets() -> None:
@@ -298,6 +343,25 @@ def test_two_services_one_for_all_pods_and_one_for_each(default: list[Object]) -
     assert headless["spec"]["clusterIP"] == "None"
     assert headless["spec"]["selector"] == cluster["spec"]["selector"]
     assert one(rendered("tls-mtls"), "Service", NAME)["spec"]["ports"][0]["appProtocol"] == "https"
+
+
+def test_the_headless_service_has_the_port_of_the_pods_and_says_so(tmp_path: Path) -> None:
+    found = with_values(tmp_path, {"service": {"port": 80}, "ports": {"grpc": 50061}})
+    ports = {o["metadata"]["name"]: o["spec"]["ports"][0]["port"] for o in found if o["kind"] == "Service"}
+    assert ports == {NAME: 80, f"{NAME}-headless": 50061}
+    said = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert "headless" in said["ports"]["properties"]["grpc"]["description"]
+    assert "`ports.grpc`" in said["service"]["properties"]["port"]["description"]
+
+
+def test_the_oldest_keda_that_takes_the_scaler_is_said() -> None:
+    """Its webhook refuses a fallback beside `metricType: Value` before 2.18."""
+    scaler = one(rendered("keda"), "ScaledObject")["spec"]
+    assert scaler["fallback"]
+    assert scaler["triggers"][0]["metricType"] == "Value"
+    said = json.loads((CHART / "values.schema.json").read_text())["properties"]["autoscaling"]["properties"]
+    assert "KEDA (2.18 or later)" in said["kind"]["description"]
+    assert "KEDA 2.18 or later" in (ROOT / "docs" / "operating.md").read_text()
 
 
 def test_the_gateway_never_cuts_a_stream() -> None:

@@ -79,7 +79,12 @@ def _open_objects(schema: dict[str, Any], defaults: Any, path: str = "") -> list
     """Objects with keys of our own that would take others."""
     if not isinstance(defaults, dict) or not defaults:
         return []
-    free = ["resources.requests", "resources.limits", "metrics.dashboard.labels"]
+    asks = [
+        f"{of}.{what}"
+        for of in ("resources", "weights.download.resources")
+        for what in ("requests", "limits")
+    ]
+    free = [*asks, "metrics.dashboard.labels"]
     found = [] if schema.get("additionalProperties") is False or path in free else [path]
     for key, value in defaults.items():
         below = schema.get("properties", {}).get(key, {})

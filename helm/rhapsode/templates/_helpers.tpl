@@ -75,6 +75,11 @@ labels:
 {{- default (printf "%s-tls" (include "rhapsode.fullname" .)) .Values.tls.existingSecret }}
 {{- end }}
 
+{{/* Port of the collector; gRPC takes 443 where an address names none. */}}
+{{- define "rhapsode.collectorPort" -}}
+{{- regexFind ":[0-9]+(/|$)" .Values.otel.endpoint | trimPrefix ":" | trimSuffix "/" | default "443" }}
+{{- end }}
+
 {{/* Pods at least, and at most. */}}
 {{- define "rhapsode.replicas" -}}
 {{- ternary .Values.replicas .Values.autoscaling.minReplicas (eq .Values.autoscaling.kind "none") | int }}

@@ -1,11 +1,15 @@
 {{/* The longer parts of the pod: environment, volumes, weights, accelerator, spread. */}}
 
-{{/* What extraEnv sets wins, and each name is there once: of two, Kubernetes' patches lose one. */}}
 {{- define "rhapsode.env" -}}
-{{- $extra := tpl (toYaml .Values.extraEnv) . | fromYamlArray }}
+{{- include "rhapsode.envAnd" (list . (include "rhapsode.ownEnv" . | fromYamlArray) .Values.extraEnv) }}
+{{- end }}
+
+{{/* What is given further wins, and each name is there once: of two, Kubernetes' patches lose one. */}}
+{{- define "rhapsode.envAnd" -}}
+{{- $extra := tpl (toYaml (index . 2)) (index . 0) | fromYamlArray }}
 {{- $set := list }}
 {{- range $extra }}{{ $set = append $set .name }}{{ end }}
-{{- range include "rhapsode.ownEnv" . | fromYamlArray }}
+{{- range index . 1 }}
 {{- if not (has .name $set) }}
 {{ list . | toYaml }}
 {{- end }}
@@ -214,14 +218,10 @@ initContainers:
     securityContext:
       {{- include "rhapsode.container.securityContext" . | nindent 6 }}
     env:
-      - name: HF_HOME
-        value: /tmp/hub
+      {{- $own := list (dict "name" "HF_HOME" "value" "/tmp/hub") }}
+      {{- include "rhapsode.envAnd" (list . $own .Values.weights.download.extraEnv) | trim | nindent 6 }}
     resources:
-      requests:
-        cpu: 500m
-        memory: 512Mi
-      limits:
-        memory: 1Gi
+      {{- toYaml .Values.weights.download.resources | nindent 6 }}
     volumeMounts:
       - name: weights
         mountPath: {{ .Values.weights.mountPath | quote }}

@@ -69,7 +69,7 @@
 {{- fail "weights.mode download needs weights.download.repository and weights.download.revision (a commit)." }}
 {{- end }}
 {{- with .Values.weights }}
-{{- if and (ne .mode "download") (or .download.repository .download.revision .download.existingTokenSecret .download.digests .download.publicKey) }}
+{{- if and (ne .mode "download") (or .download.repository .download.revision .download.existingTokenSecret .download.digests .download.publicKey .download.extraEnv) }}
 {{- fail (printf "A download is configured, but weights.mode is %s. Set it to download, or remove what is below weights.download." .mode) }}
 {{- end }}
 {{- if and (ne .mode "pvc") .pvc.existingClaim }}
