@@ -160,16 +160,6 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"gateway": {"inferencePool": {"enabled": True}}},
         "gateway.inferencePool.enabled needs gateway.inferencePool.endpointPicker.",
     ),
-    "a gateway that cuts streams": (
-        {
-            "gateway": {
-                "enabled": True,
-                "parentRefs": [{"name": "edge"}],
-                "backendTrafficPolicy": {"maxStreamDuration": "600s"},
-            }
-        },
-        "maxStreamDuration (600s) would cut streams that limits.maxStreamSeconds (600) allows. Raise it, or",
-    ),
     "one port for two": (
         {"ports": {"health": 50051}},
         "ports.grpc, ports.health and ports.metrics must differ.",
@@ -215,6 +205,12 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "There would be two containers called rhapsode. Rename the one in sidecars.",
     ),
 }
+
+
+def _policy(**given: Any) -> dict[str, Any]:
+    """These of the gateway's policy."""
+    return {"gateway": {**ROUTE, "backendTrafficPolicy": given}}
+
 
 UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "a typo at the root": {"replica": 3},
@@ -271,6 +267,11 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "an attribute that would become two": {"otel": {"resourceAttributes": {"a": "b,c=d"}}},
     "runbooks nowhere": {"metrics": {"prometheusRule": {"runbookUrl": ""}}},
     "a host that is every host": {"gateway": {"hostnames": ["*"]}},
+    "a life of a stream with a nought before it": _policy(maxStreamDuration="0599s"),
+    "a life of a stream that no number holds": _policy(maxStreamDuration="9" * 30 + "s"),
+    "a silence that the gateway's kind refuses": _policy(streamIdleTimeout="100000s"),
+    "a breaker that is always open": _policy(maxParallelRequests=0),
+    "a breaker that the gateway's kind refuses": _policy(maxParallelRequests=4294967296),
     "a typo in affinity": {"affinity": {"nodeAfinity": {}}},
     "nothing to say": {"test": {"text": ""}},
 }

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,13 @@ def cluster(name: str, ports: list[int], policy: dict[str, Any], balance: dict[s
         "http2_protocol_options": {},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
         "circuit_breakers": {
-            "thresholds": [{"max_requests": policy["circuitBreaker"]["maxParallelRequests"]}]
+            "thresholds": [
+                {
+                    "max_requests": policy["circuitBreaker"]["maxParallelRequests"],
+                    "max_pending_requests": policy["circuitBreaker"].get("maxPendingRequests", 1024),
+                    "max_connections": policy["circuitBreaker"].get("maxConnections", 1024),
+                }
+            ]
         },
         "health_checks": [
             {
@@ -250,6 +256,16 @@ async def test_long_streams_spread_and_outlive_a_lost_server_and_a_drained_one(f
     assert len(lost) == given[0], "exactly those of the server that was killed"
     assert {result[0] for result in ended if isinstance(result, tuple)} == {whole[0]}
     assert await asyncio.to_thread(fleet.servers[1].wait) == 0
+
+
+async def test_open_sessions_take_no_slot_and_keep_nobody_out(fleet: Fleet) -> None:
+    """More than two pods have slots and places to wait, all in one instant, and then somebody speaks."""
+    async with AsyncClient(f"127.0.0.1:{fleet.least}") as client, AsyncExitStack() as kept:
+        sessions = [client.session() for _ in range(2 * (64 + 32) + 8)]
+        await asyncio.gather(*(kept.enter_async_context(session) for session in sessions))
+        told = await asyncio.gather(*(session.started() for session in sessions), return_exceptions=True)
+        assert [refused for refused in told if isinstance(refused, BaseException)] == []
+        assert isinstance(await speak(client, WORD, 1), tuple)
 
 
 @asynccontextmanager

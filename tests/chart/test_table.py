@@ -372,8 +372,27 @@ def test_the_gateway_never_cuts_a_stream() -> None:
     assert timeouts["requestTimeout"] == "0s"
     assert timeouts["maxStreamDuration"] == "0s"  # none: Envoy Gateway's own meaning
     assert policy["loadBalancer"] == {"type": "LeastRequest", "slowStart": {"window": "60s"}}
-    assert policy["circuitBreaker"]["maxParallelRequests"] == 2 * (64 + 32)
     assert "retry" not in policy
+
+
+@pytest.mark.parametrize(
+    ("most", "each", "breaker"),
+    [
+        (100_000, 100, (100_000, 100_000, 2024)),
+        (5000, 1, (5000, 5000, 6024)),
+        (7, 2, (7, 7, 1028)),
+        (4_294_967_295, 1, (4_294_967_295,) * 3),
+    ],
+)
+def test_the_gateway_counts_streams_and_not_slots(
+    tmp_path: Path, most: int, each: int, breaker: tuple[int, int, int]
+) -> None:
+    policy = {"maxParallelRequests": most}
+    route = {"enabled": True, "parentRefs": [{"name": "door"}], "backendTrafficPolicy": policy}
+    few = {"replicas": 0, "engine": {"slots": 1, "maxWaiting": 0}, "grpc": {"maxConcurrentStreams": each}}
+    found = one(with_values(tmp_path, {**few, "gateway": route}), "BackendTrafficPolicy")["spec"]
+    names = ("maxParallelRequests", "maxPendingRequests", "maxConnections")
+    assert tuple(found["circuitBreaker"][name] for name in names) == breaker
 
 
 def test_a_gateway_without_a_key_may_look_after_the_health_of_pods_that_ask_for_keys(tmp_path: Path) -> None:

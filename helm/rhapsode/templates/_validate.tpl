@@ -111,10 +111,6 @@
 {{- if and .Values.gateway.inferencePool.enabled .Values.tls.enabled }}
 {{- fail "An InferencePool speaks to pods in plain text only (appProtocol kubernetes.io/h2c), but tls.enabled is true. Disable one of them." }}
 {{- end }}
-{{- $stream := .Values.gateway.backendTrafficPolicy.maxStreamDuration | trimSuffix "s" | int }}
-{{- if and .Values.gateway.enabled .Values.gateway.backendTrafficPolicy.enabled $stream (le $stream (int .Values.limits.maxStreamSeconds)) }}
-{{- fail (printf "gateway.backendTrafficPolicy.maxStreamDuration (%ds) would cut streams that limits.maxStreamSeconds (%d) allows. Raise it, or set it to 0s." $stream (int .Values.limits.maxStreamSeconds)) }}
-{{- end }}
 {{- $ports := list .Values.ports.grpc .Values.ports.health .Values.ports.metrics }}
 {{- if ne (len ($ports | uniq)) 3 }}
 {{- fail "ports.grpc, ports.health and ports.metrics must differ." }}
