@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -423,15 +424,17 @@ async def test_a_quiet_session_is_kept_alive_while_a_context_is_open(
         pings.release()
         return ping(nonce)
 
+    def impatient(message: Any) -> rhapsode.SessionInfo:
+        return replace(info(message), idle_timeout=0.03)  # which this server does not enforce
+
+    info = session_wire.info
     monkeypatch.setattr(session_wire, "ping", counted)
-    for home in ("rhapsode.session", "rhapsode.aio_session"):
-        monkeypatch.setattr(f"{home}.KEEP_ALIVE", 0.01)
+    monkeypatch.setattr(session_wire, "info", impatient)
 
     def talk() -> None:
         client = rhapsode.Client(place.target)
         with client, client.session() as session, session.start() as context:
-            for _ in range(3):
-                pings.acquire()
+            assert all(pings.acquire(timeout=15) for _ in range(3))
             context.send(TEXT)
             context.end()
             assert sum(chunk.sample_count for chunk in context) > 0
@@ -442,7 +445,7 @@ async def test_a_quiet_session_is_kept_alive_while_a_context_is_open(
     async with rhapsode.AsyncClient(place.target) as client, client.session() as session:
         context = await session.start()
         for _ in range(3):
-            await asyncio.to_thread(pings.acquire)
+            assert await asyncio.to_thread(pings.acquire, timeout=15)
         await context.send("Good morning.")
         await context.end()
         assert sum([chunk.sample_count async for chunk in context]) > 0

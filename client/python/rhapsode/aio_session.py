@@ -16,7 +16,7 @@ from rhapsode.aio_context import AsyncContext, Tokens
 from rhapsode.errors import Cancelled, StreamBroken, from_rpc
 from rhapsode.exchange import Exchange
 from rhapsode.options import ContextOptions, SessionOptions
-from rhapsode.session import FAREWELL, KEEP_ALIVE
+from rhapsode.session import FAREWELL
 from rhapsode.talk import Draining, SessionInfo
 
 
@@ -154,7 +154,8 @@ class AsyncSession:
 
     async def _keep_alive(self) -> None:
         """Say that somebody is still there while a context is open: a language model may think for long."""
+        await self._until(lambda: self._exchange.info is not None or self._exchange.over)
         while not self._exchange.over:
-            await asyncio.sleep(KEEP_ALIVE)
+            await asyncio.sleep(self._exchange.keep_alive)
             if self._exchange.speaking:
                 await self._tell(wire.ping())

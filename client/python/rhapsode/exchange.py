@@ -22,6 +22,9 @@ MOST_HELD = 20.0
 listener has paused, which holds up this one context; not reading the stream would hold up all of them."""
 FEW_HELD = 5.0
 """Seconds of sound at which such a context goes on."""
+KEEP_ALIVE = 20.0
+"""Seconds of silence after which the server is told that somebody is still there, while a context is open.
+Less where the server waits for less than three times as long; never more, for proxies may wait for less."""
 
 
 class Account:
@@ -215,6 +218,12 @@ class Exchange:
     def speaking(self) -> bool:
         """Whether a context is open."""
         return bool(self._open)
+
+    @property
+    def keep_alive(self) -> float:
+        """Seconds of silence after which to ping while a context is open, once the server has answered."""
+        patience = self.info.idle_timeout if self.info else 0.0
+        return min(KEEP_ALIVE, patience / 3) if patience else KEEP_ALIVE
 
     def start(self, name: str, options: ContextOptions) -> tuple[Account, wire.Command]:
         """A new context and the command that opens it; an empty name gets a number.

@@ -62,7 +62,8 @@ class SessionOptions(Delivery, Sound, total=False):
     max_ahead: float
     """Seconds of sound that may come before they can have been played; at most the server's own limit."""
     idle_timeout: float
-    """Seconds without a command after which the server ends the session; at most its own limit."""
+    """Seconds in which neither side says anything, after which the server ends the session; at most its own
+    limit."""
 
 
 class SpeechOptions(ContextOptions, Sound, total=False):

@@ -24,8 +24,6 @@ from rhapsode.talk import Draining, SessionInfo
 
 MOST_UNSENT = 64
 """Fragments of text that may wait to be sent; who writes more waits."""
-KEEP_ALIVE = 20.0
-"""Seconds of silence after which the server is told that somebody is still there, while a context is open."""
 FAREWELL = 5.0
 """Seconds that a session which is done may take to end in good order."""
 
@@ -132,7 +130,9 @@ class Session:
     def _sent(self) -> wire.Command | None:
         """The next command for gRPC, which waits here; None when there will be no more."""
         with self._news:
-            while not self._news.wait_for(lambda: self._commands or self._exchange.over, KEEP_ALIVE):
+            self._news.wait_for(lambda: self._commands or self._exchange.over or self._exchange.info)
+            quiet = self._exchange.keep_alive
+            while not self._news.wait_for(lambda: self._commands or self._exchange.over, quiet):
                 if self._exchange.speaking:
                     return wire.ping()
             command = self._commands.popleft() if self._commands else None
