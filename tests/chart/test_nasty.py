@@ -18,7 +18,6 @@ from tests.chart.rendering import (
     Refused,
     kinds,
     manifest,
-    notes,
     one,
     pod,
     rendered,
@@ -230,60 +229,3 @@ def test_whatever_the_chart_writes_cannot_be_written_again_in_settings() -> None
     template = (CHART / "templates" / "_clashes.tpl").read_text()
     decided = set(re.findall(r"^((?:server|model|engine|limits|security)\.\w+): ", template, re.MULTILINE))
     assert written == decided
-
-
-# ---- what is risky is said
-
-RISKS: dict[str, tuple[dict[str, Any], str]] = {
-    "nobody": ({"replicas": 0}, "replicas is 0"),
-    "one": ({"replicas": 1}, "one pod only"),
-    "no budget": ({"podDisruptionBudget": {"enabled": False}}, "there is no disruption budget"),
-    "a budget for all": ({"podDisruptionBudget": {"maxUnavailable": 2}}, "may take all pods at once"),
-    "a gateway outside": (
-        {"gateway": {"enabled": True, "parentRefs": [{"name": "x"}]}},
-        "networkPolicy.clients",
-    ),
-    "no keys": ({}, "anyone who reaches the port may speak"),
-    "no TLS": ({}, "TLS is off"),
-    "an empty claim": ({"model": {"source": "/models/x"}, "weights": {"mode": "pvc"}}, "begins empty"),
-    "a claim of one node": (
-        {
-            "model": {"source": "/models/x"},
-            "weights": {"mode": "pvc", "pvc": {"accessModes": ["ReadWriteOnce"]}},
-        },
-        "pods on other nodes do not start",
-    ),
-    "a download of whatever comes": (
-        {
-            "model": {"source": "/models/x"},
-            "weights": {"mode": "download", "download": {"repository": "a/b", "revision": "0" * 40}},
-        },
-        "held to no digest and no signature",
-    ),
-    "an image volume": (
-        {"model": {"source": "/models/x"}, "weights": {"mode": "image", "image": {"reference": "x"}}},
-        "unless the feature gate ImageVolume",
-    ),
-    "blind": ({"metrics": {"enabled": False}}, "metrics are off"),
-}
-
-
-@pytest.mark.parametrize("what", RISKS)
-def test_the_notes_warn(what: str, tmp_path: Path) -> None:
-    values, words = RISKS[what]
-    assert words in notes(tmp_path, values)
-
-
-def test_the_notes_say_how_to_try_it(tmp_path: Path) -> None:
-    plain = notes(tmp_path, {})
-    assert "port-forward service/demo-rhapsode 50051:50051" in plain
-    assert "grpcurl -plaintext" in plain
-    closed = notes(
-        tmp_path,
-        {
-            "tls": {"enabled": True, "existingSecret": "x"},
-            "auth": {"enabled": True, "existingSecret": "keys"},
-        },
-    )
-    assert "grpcurl -cacert ca.crt -authority demo-rhapsode -H 'authorization: Bearer KEY'" in closed
-    assert "rhapsode say" not in closed, "its certificate does not hold for localhost"
