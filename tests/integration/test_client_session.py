@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -411,6 +412,25 @@ async def test_options_that_cannot_be_are_refused_before_anything_is_opened(plac
                 assert context.info.request_id == "mine"
 
     await blocking(talk)
+
+
+async def test_many_may_ping_on_one_session_at_a_time(place: House) -> None:
+    def talk() -> None:
+        with rhapsode.Client(place.target) as client, client.session() as session:
+            took: list[float] = []
+            rounds = [partial(took.extend, (session.ping() for _ in range(50))) for _ in range(16)]
+            threads = [threading.Thread(target=work, daemon=True) for work in rounds]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(15)
+            assert not any(thread.is_alive() for thread in threads)
+            assert len(took) == 16 * 50
+            assert min(took) > 0
+
+    await blocking(talk)
+    async with rhapsode.AsyncClient(place.target) as client, client.session() as session:
+        assert min(await asyncio.gather(*(session.ping() for _ in range(16)))) > 0
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -64,11 +64,11 @@ class AsyncSession:
 
     async def ping(self) -> float:
         """Seconds that a message takes to the server and back."""
-        nonce, began = time.monotonic_ns(), time.monotonic()
-        await self._tell(wire.ping(nonce))
-        await self._until(lambda: self._exchange.pongs == nonce or self._exchange.over)
-        if self._exchange.pongs != nonce:
-            raise self._exchange.error or Cancelled("The session was closed.")
+        began = time.monotonic()
+        nonce, command = self._exchange.ask()
+        await self._tell(command)
+        await self._until(lambda: self._exchange.settled(nonce))
+        self._exchange.answered(nonce)
         return time.monotonic() - began
 
     async def change_speed(self, factor: float) -> None:

@@ -210,7 +210,8 @@ class Exchange:
         self.error: RhapsodeError | None = None
         self.over = False
         self.leaving = False
-        self.pongs = 0
+        self._pinged = 0
+        self._unanswered: set[int] = set()
         self._open: dict[str, Account] = {}
         self._opened = 0
 
@@ -224,6 +225,21 @@ class Exchange:
         """Seconds of silence after which to ping while a context is open, once the server has answered."""
         patience = self.info.idle_timeout if self.info else 0.0
         return min(KEEP_ALIVE, patience / 3) if patience else KEEP_ALIVE
+
+    def ask(self) -> tuple[int, wire.Command]:
+        """A number that no other ping has had, and the ping; the client's own to stay alive all have 0."""
+        self._pinged += 1
+        self._unanswered.add(self._pinged)
+        return self._pinged, wire.ping(self._pinged)
+
+    def settled(self, nonce: int) -> bool:
+        """Whether nobody need wait for that ping any more: it was answered, or the session has ended."""
+        return self.over or nonce not in self._unanswered
+
+    def answered(self, nonce: int) -> None:
+        """That ping is settled. Raises what ended the session where that came before the answer."""
+        if nonce in self._unanswered:
+            raise self.error or Cancelled("The session was closed.")
 
     def start(self, name: str, options: ContextOptions) -> tuple[Account, wire.Command]:
         """A new context and the command that opens it; an empty name gets a number.
@@ -250,7 +266,7 @@ class Exchange:
             case "server_notice":
                 self.notice = wire.draining(event.server_notice) or self.notice
             case "pong":
-                self.pongs = event.pong.nonce
+                self._unanswered.discard(event.pong.nonce)
             case _:
                 return self._tell(event)
         return None

@@ -82,12 +82,12 @@ class Session:
 
     def ping(self) -> float:
         """Seconds that a message takes to the server and back."""
-        nonce, began = time.monotonic_ns(), time.monotonic()
+        began = time.monotonic()
         with self._news:
-            self._tell(wire.ping(nonce))
-            self._news.wait_for(lambda: self._exchange.pongs == nonce or self._exchange.over)
-            if self._exchange.pongs != nonce:
-                raise self._exchange.error or Cancelled("The session was closed.")
+            nonce, command = self._exchange.ask()
+            self._tell(command)
+            self._news.wait_for(lambda: self._exchange.settled(nonce))
+            self._exchange.answered(nonce)
         return time.monotonic() - began
 
     def change_speed(self, factor: float) -> None:
