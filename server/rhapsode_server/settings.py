@@ -133,7 +133,9 @@ class QuotaSettings(_Section):
     """One tenant's share. Unset: no limit. Tenants are known by `security.api_keys` or `client_ca`."""
 
     concurrent_streams: int | None = Field(default=None, ge=1)
-    """Calls that make sound at a time; a session is one."""
+    """Utterances at a time: calls of Synthesize and open contexts of sessions."""
+    concurrent_sessions: int | None = Field(default=None, ge=1)
+    """Sessions open at a time, speaking or not; unset: 16 for each of `concurrent_streams`."""
     characters_per_minute: int | None = Field(default=None, ge=1)
     """What is begun is finished; a tenant that went beyond waits before its next utterance."""
     audio_seconds_per_minute: float | None = Field(default=None, gt=0)

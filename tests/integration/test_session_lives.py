@@ -103,12 +103,12 @@ class Came:
         assert all(text[word.char_start : word.char_end] == word.text for word in self.words)
 
 
-def lived(target: str, seed: int) -> Counter[str]:
+def lived(target: str, seed: int, metadata: Any = ()) -> Counter[str]:
     """Live one session to its end, holding every event against what came before; counts the events."""
     life, contexts, kinds = Life(seed), dict[str, Came](), Counter[str]()
     with grpc.insecure_channel(target) as channel:
         stub = service_pb2_grpc.SpeechSynthesisServiceStub(channel)  # type: ignore[no-untyped-call]
-        for event in stub.StreamSynthesize(life.commands()):
+        for event in stub.StreamSynthesize(life.commands(), metadata=metadata):
             kind, name = event.WhichOneof("event"), event.context_id
             kinds[kind] += 1
             if kind == "context_started":

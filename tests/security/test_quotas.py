@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +94,66 @@ def test_calls_at_a_time_are_counted_however_they_end() -> None:
     account = Account(Shares(concurrent_streams=1), Clock())
 
     def failing() -> None:
-        with account.stream():
-            with pytest.raises(QuotaExceeded, match="as many calls"), account.stream():
-                pass
+        account.admit()
+        with account.call():
+            with pytest.raises(QuotaExceeded, match="as many utterances"):
+                account.admit()
             raise KeyError
 
     for _ in range(3):
         with pytest.raises(KeyError):
             failing()
+    assert account.at_rest
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["open", "close", "begin", "end", "end again"]), st.integers(0, 9)))
+)
+def test_whatever_sessions_do_an_account_counts_what_is_open_and_comes_to_rest(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Against lists of what is open: `end` may come twice, and after its session; each counts once."""
+    account, sessions = Account(Shares(3, 4), Clock()), list[Opened]()
+    ended: list[Callable[[], None]] = []
+    for step, number in steps:
+        if step == "open" and room(lambda: sessions.append(Opened(account)), len(sessions) < 4):
+            assert not account.at_rest
+        elif step == "end again" and ended:
+            ended[number % len(ended)]()
+        elif sessions and step == "close":
+            one = sessions.pop(number % len(sessions))
+            one.held.close()
+            ended += one.ends
+        elif sessions and step == "begin" and room(account.admit, sum(len(s.ends) for s in sessions) < 3):
+            one = sessions[number % len(sessions)]
+            one.ends.append(one.begin())
+        elif sessions and step == "end" and (ends := sessions[number % len(sessions)].ends):
+            ended.append(ends.pop())
+            ended[-1]()
+    room(account.admit, sum(len(s.ends) for s in sessions) < 3)
+    for one in sessions:
+        one.held.close()
+    assert account.at_rest
+
+
+class Opened:
+    """A session, and what ends each of its contexts."""
+
+    def __init__(self, account: Account) -> None:
+        self.held = ExitStack()
+        self.begin = self.held.enter_context(account.session())
+        self.ends: list[Callable[[], None]] = []
+
+
+def room(ask: Callable[[], object], expected: bool) -> bool:
+    """Ask, and hold the answer against what there should be room for."""
+    if not expected:
+        with pytest.raises(QuotaExceeded, match="as many") as caught:
+            ask()
+        assert caught.value.retry_after > 0
+        return False
+    ask()
+    return True
 
 
 def test_without_shares_there_is_no_limit() -> None:
@@ -250,15 +304,13 @@ async def test_text_for_nobody_costs_nothing(keys: Path) -> None:
         assert ("b", "context_done") in kinds
 
 
-async def test_a_session_is_one_call_and_each_of_its_contexts_asks_for_leave(keys: Path) -> None:
-    quota = {"quotas.characters_per_minute": 12, "quotas.concurrent_streams": 1}
-    async with house({"security.api_keys": keys, **quota}) as running:
+async def test_each_context_of_a_session_asks_for_leave(keys: Path) -> None:
+    async with house({"security.api_keys": keys, "quotas.characters_per_minute": 12}) as running:
         alice = Caller(running.channel, bearer(ALICE))
         session = alice.stub.StreamSynthesize(metadata=alice.metadata, timeout=30)
         command = session_pb2.StreamSynthesizeRequest
         await session.write(command(session_config=session_pb2.SessionConfig()))
         assert (await session.read()).WhichOneof("event") == "session_started"
-        assert details(await refused(alice))["ErrorInfo"].reason == "QUOTA_EXCEEDED"
         for name, end in (("first", "context_done"), ("second", "context_error")):
             await session.write(command(context_id=name, start_context=session_pb2.StartContext()))
             await session.write(command(context_id=name, text=session_pb2.TextInput(text="Hello there.")))

@@ -29,12 +29,18 @@ def _anything(_characters: int) -> None:
     """Nobody counts."""
 
 
+def _uncounted() -> Callable[[], None]:
+    """Nobody counts, nor has anything back."""
+    return _anybody
+
+
 @dataclass(slots=True)
 class Call:
     """One RPC. `facts` are counts and names for the access log, `sample_rate` that of its sound in Hz.
 
-    `admit` raises QuotaExceeded where its caller may not begin another utterance now; `spoke` counts text
-    that a context takes on. `tenant` is who calls, "" where nobody is asked.
+    `admit` raises QuotaExceeded where its caller may not begin another utterance now; `begun` counts a
+    context that was let in, until what it gives back is called; `spoke` counts text that one takes on.
+    `tenant` is who calls, "" where nobody is asked.
     """
 
     method: str
@@ -44,6 +50,7 @@ class Call:
     greeted: bool = False
     sample_rate: int = 0
     admit: Callable[[], None] = _anybody
+    begun: Callable[[], Callable[[], None]] = _uncounted
     spoke: Callable[[int], None] = _anything
     tenant: str = field(default="", repr=False)
 

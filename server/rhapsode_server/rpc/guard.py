@@ -123,11 +123,11 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     async def _within_share(self, inner: Behaviour, account: Account, request: Any, context: Context) -> None:
         call, metered = calls.current(), _Metered(context, account, request)
         with ExitStack() as held:
-            held.enter_context(account.stream())
-            if hasattr(request, "__aiter__"):
-                call.spoke = account.spoke  # a session asks for each context, and tells
+            if hasattr(request, "__aiter__"):  # a session asks for each context, and tells
+                call.begun, call.spoke = held.enter_context(account.session()), account.spoke
             else:
                 call.admit()
+                held.enter_context(account.call())
             await _run(inner, request, metered)
 
 

@@ -1,4 +1,4 @@
-"""A tenant's share: calls at a time, characters and seconds of sound a minute.
+"""A tenant's share: utterances at a time, open sessions, characters and seconds of sound a minute.
 
 Whoever has anything left is let in, and what is begun is finished, even where it takes more than was left:
 nobody is cut off in mid-sentence, and over time nobody has more than his share. All of it on the event loop.
@@ -14,9 +14,15 @@ from dataclasses import dataclass
 from rhapsode_server.errors import QuotaExceeded
 
 BUSY_RETRY_SECONDS = 1.0
-"""When to come back where all calls are taken: nobody knows when one of them ends."""
+"""When to come back where all that may be there are: nobody knows when one of them ends."""
+SESSIONS_EACH = 16
+"""Open sessions for each utterance at a time, where the settings say nothing of them: most of them listen."""
 MANY = 4096
 """Accounts above which those that are at rest are forgotten, for certificates may have ever new names."""
+
+
+Begin = Callable[[], Callable[[], None]]
+"""Counts an utterance that was let in, until what it gives back is called, once or more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class Shares:
     """What each tenant may have; None: as much as it likes."""
 
     concurrent_streams: int | None = None
+    concurrent_sessions: int | None = None
     characters_per_minute: float | None = None
     audio_seconds_per_minute: float | None = None
 
@@ -64,28 +71,55 @@ class Account:
     def __init__(self, shares: Shares, clock: Callable[[], float]) -> None:
         self._shares = shares
         self._clock = clock
-        self._streams = 0
+        self._calls = 0
+        self._sessions: dict[object, set[object]] = {}
         self._characters = _bucket(shares.characters_per_minute, clock())
         self._audio = _bucket(shares.audio_seconds_per_minute, clock())
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
-        """For the time of one call; raises QuotaExceeded where there are as many as may be."""
-        most = self._shares.concurrent_streams
-        if most is not None and self._streams >= most:
-            raise QuotaExceeded(
-                f"You have as many calls under way as you may have, {most}. Wait until one has ended.",
-                BUSY_RETRY_SECONDS,
-            )
-        self._streams += 1
+    def call(self) -> Iterator[None]:
+        """For the time of one call that was let in and is one utterance."""
+        self._calls += 1
         try:
             yield
         finally:
-            self._streams -= 1
+            self._calls -= 1
+
+    @contextmanager
+    def session(self) -> Iterator[Begin]:
+        """For the time of one session; what it has begun ends with it at the latest. Raises QuotaExceeded.
+
+        An open session is no utterance by itself: each of its contexts is one.
+        """
+        most = self._shares.concurrent_sessions
+        if most is not None and len(self._sessions) >= most:
+            raise QuotaExceeded(
+                f"You have as many sessions open as you may have, {most}. End one that you no longer need.",
+                BUSY_RETRY_SECONDS,
+            )
+        key, open_ones = object(), set[object]()
+        self._sessions[key] = open_ones
+
+        def begin() -> Callable[[], None]:
+            one = object()
+            open_ones.add(one)
+            return lambda: open_ones.discard(one)
+
+        try:
+            yield begin
+        finally:
+            del self._sessions[key]
 
     def admit(self) -> None:
-        """Before an utterance; raises QuotaExceeded with the seconds until the account is in balance."""
+        """Before an utterance; raises QuotaExceeded with the seconds after which to ask again."""
         shares, now = self._shares, self._clock()
+        streams = shares.concurrent_streams
+        if streams is not None and self._under_way >= streams:
+            raise QuotaExceeded(
+                f"You have as many utterances under way as you may have, {streams}, contexts of sessions"
+                " included. Wait until one has ended.",
+                BUSY_RETRY_SECONDS,
+            )
         for bucket, most, unit in (
             (self._characters, shares.characters_per_minute, "characters"),
             (self._audio, shares.audio_seconds_per_minute, "seconds of sound"),
@@ -107,10 +141,15 @@ class Account:
             self._audio.take(seconds, self._clock())
 
     @property
+    def _under_way(self) -> int:
+        return self._calls + sum(map(len, self._sessions.values()))
+
+    @property
     def at_rest(self) -> bool:
         """A new account would be the same."""
         buckets = filter(None, (self._characters, self._audio))
-        return not self._streams and all(bucket.full(self._clock()) for bucket in buckets)
+        busy = self._calls or self._sessions
+        return not busy and all(bucket.full(self._clock()) for bucket in buckets)
 
 
 class Accounts:

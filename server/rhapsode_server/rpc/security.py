@@ -16,7 +16,7 @@ import grpc
 from rhapsode_server.errors import ConfigError
 from rhapsode_server.rpc import keys, tls
 from rhapsode_server.rpc.guard import Guard
-from rhapsode_server.rpc.quotas import Accounts, Shares
+from rhapsode_server.rpc.quotas import SESSIONS_EACH, Accounts, Shares
 from rhapsode_server.rpc.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,11 @@ class QuotasWanted(Protocol):
 
     @property
     def concurrent_streams(self) -> int | None:
-        """Calls at a time."""
+        """Utterances at a time."""
+
+    @property
+    def concurrent_sessions(self) -> int | None:
+        """Open at a time."""
 
     @property
     def characters_per_minute(self) -> int | None:
@@ -103,4 +107,7 @@ def _guards(wanted: SecurityWanted, quotas: QuotasWanted) -> tuple[Guard, ...]:
 
 
 def _shares(quotas: QuotasWanted) -> Shares:
-    return Shares(quotas.concurrent_streams, quotas.characters_per_minute, quotas.audio_seconds_per_minute)
+    streams, sessions = quotas.concurrent_streams, quotas.concurrent_sessions
+    if sessions is None and streams is not None:
+        sessions = SESSIONS_EACH * streams
+    return Shares(streams, sessions, quotas.characters_per_minute, quotas.audio_seconds_per_minute)

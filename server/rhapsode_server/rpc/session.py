@@ -136,14 +136,14 @@ class Session:
         try:
             self._admit()
             request, terms = convert.start(wanted, self._defaults, f"{self._call.request_id}.{self._started}")
-            context = self._synthesizer.context(request, terms, self._events.tell)
+            context = self._synthesizer.context(request, terms, self._writer.tell)
         except RhapsodeError as error:
             self._witness.refused(error)
             self._say(convert.failed(name, answer(error, wanted.request_id or self._call.request_id)))
             return
         self._started += 1
         self._call.facts["voice"] = context.job.order.voice.name
-        self._open[name] = Open(name, context, request)
+        self._open[name] = Open(name, context, request, self._call.begun())
         self._writer.opened(self._open[name])
         context.start()
 

@@ -20,15 +20,21 @@ from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent
 from rhapsode_server.synthesizer.events import Audio, Done
 
 log = logging.getLogger(__name__)
+LAST = (Done, Cancelled, Failed)
+"""After one of these nothing comes of a context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A context, the request it was opened with, and when (seconds, monotonic)."""
+    """A context, the request it was opened with, and when (seconds, monotonic).
+
+    `release` gives its part of its caller's share back; doing so again does nothing.
+    """
 
     name: str
     context: Context
     asked: Request
+    release: Callable[[], None]
     began: float = field(default_factory=time.monotonic)
 
     def end_where_too_long(self, longest: float) -> None:
@@ -62,6 +68,12 @@ class SessionWriter:
         """There is one context more."""
         self._of[one.context] = one
 
+    def tell(self, context: Context, event: ContextEvent) -> None:
+        """It happened to this context. One that has ended counts no more, though its client may read late."""
+        if isinstance(event, LAST) and context in self._of:
+            self._of[context].release()
+        self._events.tell(context, event)
+
     async def run(self, grpc_context: GrpcContext) -> None:
         """Send what happened until there is no more to come."""
         while (happened := await self._events.take()) is not None:
@@ -77,7 +89,7 @@ class SessionWriter:
         if isinstance(event, Failed):
             self._failed(one, event.error)
         await self._send(one, event, grpc_context)
-        if isinstance(event, Done | Cancelled | Failed):
+        if isinstance(event, LAST):
             del self._of[one.context]
             self._ended(one)
 
