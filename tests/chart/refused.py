@@ -74,6 +74,18 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"test": {"clientSecret": "x"}},
         "test.clientSecret is set, but tls.clientCaSecret is not",
     ),
+    "an authority for no certificate": (
+        {"test": {"serverName": "tts.example.com"}},
+        "test.ca or test.serverName is set, but tls.enabled is false",
+    ),
+    "two authorities": (
+        {"tls": TLS, "test": {"ca": {"public": True, "secret": "x"}, "serverName": "tts.example.com"}},
+        "test.ca.public trusts the public authorities, and test.ca.secret or test.ca.key another.",
+    ),
+    "a public authority for a private name": (
+        {"tls": TLS, "test": {"ca": {"public": True}}},
+        "test.ca.public needs test.serverName",
+    ),
     "a GPU for a model on the processor": (
         {"gpu": {"enabled": True}},
         "gpu.enabled is true, but model.device is cpu. Set model.device to cuda or auto.",

@@ -40,14 +40,14 @@ class AsyncClient(AsyncVoices):
         self._key = channel.authorization(api_key)
         self._timeout = channel.time_limit(timeout)
         self._secrets = channel.credentials(tls)
+        self._settings = channel.options(target, tls)
 
     @cached_property
     def _channel(self) -> Any:
         """Opened by the first call, because a channel belongs to the loop that it was opened in."""
-        settings = channel.options(self.target)
         if self._secrets is None:
-            return grpc.aio.insecure_channel(self.target, options=settings)
-        return grpc.aio.secure_channel(self.target, self._secrets, options=settings)
+            return grpc.aio.insecure_channel(self.target, options=self._settings)
+        return grpc.aio.secure_channel(self.target, self._secrets, options=self._settings)
 
     @cached_property
     def _stub(self) -> Any:

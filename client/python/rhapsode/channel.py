@@ -9,7 +9,7 @@ import json
 import math
 import ssl
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
@@ -60,11 +60,16 @@ KEEPALIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files for TLS, PEM each: whom to trust (None: the usual authorities), and who we are (for mTLS)."""
+    """Files for TLS, PEM each: whom to trust (None: the usual authorities), and who we are (for mTLS).
+
+    `server_name` is the name that the server's certificate must hold where it is not the target's own, as
+    when a server is called by an address that is none of its names.
+    """
 
     ca: Path | str | None = None
     certificate: Path | str | None = None
     key: Path | str | None = None
+    server_name: str | None = field(default=None, kw_only=True)
 
 
 def is_here(target: str) -> bool:
@@ -78,10 +83,12 @@ def is_here(target: str) -> bool:
         return False
 
 
-def options(target: str) -> list[tuple[str, Any]]:
+def options(target: str, tls: Tls | bool = False) -> list[tuple[str, Any]]:
     """Settings of a channel to `target`."""
+    name = tls.server_name if isinstance(tls, Tls) else None
     return [
         *([("grpc.enable_http_proxy", 0)] if is_here(target) else []),
+        *([("grpc.ssl_target_name_override", name)] if name else []),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
         ("grpc.primary_user_agent", f"rhapsode-python/{client_version()}"),
@@ -91,11 +98,12 @@ def options(target: str) -> list[tuple[str, Any]]:
     ]
 
 
-def blocking(target: str, secrets: Any | None) -> Any:
-    """A channel for ordinary, blocking calls; `secrets` as `credentials` gives them."""
+def blocking(target: str, tls: Tls | bool) -> Any:
+    """A channel for ordinary, blocking calls; raises as `credentials` does."""
+    secrets = credentials(tls)
     if secrets is None:
         return grpc.insecure_channel(target, options=options(target))
-    return grpc.secure_channel(target, secrets, options=options(target))
+    return grpc.secure_channel(target, secrets, options=options(target, tls))
 
 
 def client_version() -> str:

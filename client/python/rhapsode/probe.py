@@ -79,9 +79,15 @@ def _arguments() -> argparse.ArgumentParser:
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="what it may take in all"
     )
     parser.add_argument("--health", action="store_true", help="first ask grpc.health.v1 whether it is ready")
+    parser.add_argument(
+        "--tls", action="store_true", help="trust the public authorities, where there is no --ca"
+    )
     parser.add_argument("--ca", type=Path, metavar="FILE", help="trust these certificates; implies TLS")
     parser.add_argument("--certificate", type=Path, metavar="FILE", help="who we are, for mTLS")
     parser.add_argument("--private-key", type=Path, metavar="FILE", help="the certificate's key")
+    parser.add_argument(
+        "--server-name", metavar="NAME", help="the certificate's name, if it is not HOST; implies TLS"
+    )
     parser.add_argument("--api-keys", type=Path, metavar="FILE", help="lines tenant:key; the first is used")
     return parser
 
@@ -93,7 +99,7 @@ def _check(max_first_audio: float) -> None:
 
 def _listen(given: argparse.Namespace) -> Heard:
     files = (given.ca, given.certificate, given.private_key)
-    tls = Tls(*files) if any(files) else False
+    tls = Tls(*files, server_name=given.server_name) if any(files) or given.server_name else given.tls
     key = first_key(given.api_keys.read_text()) if given.api_keys else os.environ.get("RHAPSODE_API_KEY")
     if given.health:
         _ask_health(given.server, tls, key, given.timeout)
@@ -111,7 +117,7 @@ def _listen(given: argparse.Namespace) -> Heard:
 def _ask_health(target: str, tls: Tls | bool, key: str | None, timeout: float) -> None:
     """Raise Wrong where the server does not say that it is ready; what it says in bytes needs no stub."""
     sent = channel.metadata(channel.authorization(key))
-    with channel.blocking(target, channel.credentials(tls)) as opened:
+    with channel.blocking(target, tls) as opened:
         try:
             answer = opened.unary_unary(HEALTH)(b"", timeout=channel.time_limit(timeout), metadata=sent)
         except grpc.RpcError as error:

@@ -259,3 +259,22 @@ initContainers:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* On which nodes the image may run: the server, and the pod of `helm test`. */}}
+{{- define "rhapsode.nodes" -}}
+{{- with .Values.nodeSelector -}}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or .Values.tolerations .Values.gpu.enabled }}
+tolerations:
+  {{- if .Values.gpu.enabled }}
+  - key: nvidia.com/gpu
+    operator: Exists
+    effect: NoSchedule
+  {{- end }}
+  {{- with .Values.tolerations }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}

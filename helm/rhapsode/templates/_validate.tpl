@@ -53,6 +53,17 @@
 {{- if and .Values.test.clientSecret (not .Values.tls.clientCaSecret) }}
 {{- fail "test.clientSecret is set, but tls.clientCaSecret is not, so nobody asks for a certificate. Set both, or remove it." }}
 {{- end }}
+{{- with .Values.test }}
+{{- if and (or .ca.secret (ne .ca.key "ca.crt") .ca.public .serverName) (not $.Values.tls.enabled) }}
+{{- fail "test.ca or test.serverName is set, but tls.enabled is false, so there is no certificate to judge. Set it to true, or remove them." }}
+{{- end }}
+{{- if and .ca.public (or .ca.secret (ne .ca.key "ca.crt")) }}
+{{- fail "test.ca.public trusts the public authorities, and test.ca.secret or test.ca.key another. Set one or the other." }}
+{{- end }}
+{{- if and .ca.public (not .serverName) }}
+{{- fail "test.ca.public needs test.serverName: no public authority signs the name of a service." }}
+{{- end }}
+{{- end }}
 {{- if and .Values.gpu.enabled (eq .Values.model.device "cpu") }}
 {{- fail "gpu.enabled is true, but model.device is cpu. Set model.device to cuda or auto." }}
 {{- end }}

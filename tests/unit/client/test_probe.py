@@ -13,12 +13,13 @@ import pytest
 import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
-from rhapsode import probe
+from rhapsode import AsyncClient, Tls, probe
 from rhapsode.failing import Usage
 from rhapsode.tts.v1 import service_pb2_grpc
 
 from tests.unit.client.fake import RATE, Fake, refuse, utterance
 
+CERTIFICATES = Path(__file__).parents[2] / "security" / "certificates"
 LOUD = b"\x00\x40" * (RATE // 2)
 """Half a second of sound, at half of full scale."""
 
@@ -121,6 +122,36 @@ def test_health_is_asked_for_first(
     assert probe.command(["--server", address, "--health"]) == 0
     assert failed("--server", target, "--health") == 1
     assert "rhapsode: " in capsys.readouterr().err, "it has no health service"
+
+
+@pytest.fixture
+def closed(fake: Fake) -> Iterator[str]:
+    """The same server by TLS, at an address that its certificate, for localhost, does not hold."""
+    files = ((CERTIFICATES / "server.key").read_bytes(), (CERTIFICATES / "server.crt").read_bytes())
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(fake, server)  # type: ignore[no-untyped-call]
+    port = server.add_secure_port("127.0.0.2:0", grpc.ssl_server_credentials([files]))
+    server.start()
+    yield f"127.0.0.2:{port}"
+    server.stop(0).wait()
+
+
+def test_whom_to_trust_and_by_which_name(fake: Fake, closed: str, tmp_path: Path) -> None:
+    fake.answer = utterance(LOUD)
+    ca, name = f"--ca={CERTIFICATES / 'old.crt'}", "--server-name=localhost"
+    assert probe.command(["--server", closed, ca, name]) == 0
+    assert probe.command(["--server", closed, f"--ca={CERTIFICATES / 'server.crt'}", name]) == 0
+    assert failed("--server", closed, ca) == 3, "another name"
+    assert failed("--server", closed, ca, "--server-name=tts.example.com") == 3, "another name"
+    assert failed("--server", closed, "--tls", name) == 3, "no public authority"
+    assert failed("--server", closed, f"--ca={tmp_path / 'ca.crt'}", name) == 2, "no such file"
+    assert len(fake.requests) == 2
+
+
+async def test_the_other_client_asks_for_that_name_too(fake: Fake, closed: str) -> None:
+    fake.answer = utterance(LOUD)
+    async with AsyncClient(closed, tls=Tls(ca=CERTIFICATES / "old.crt", server_name="localhost")) as client:
+        assert await client.synthesize("Are you there?").read() == LOUD
 
 
 def test_wrong_usage_and_help(capsys: pytest.CaptureFixture[str]) -> None:
