@@ -60,7 +60,11 @@ def _property(node: yaml.Node, lines: list[str], line: int, name: str) -> Schema
         return _mapping(node, lines, f"{name}.") | ({"description": description} if description else {})
     if not description:
         raise ValueError(f"{name} has no comment that begins with `# -- `")
-    return {"description": description, **_type(node, name, said), **said}
+    made = {"description": description, **_type(node, name, said), **said}
+    types = made["type"] if isinstance(made["type"], list) else [made["type"]]
+    if not {"number", "integer"}.isdisjoint(types) and "maximum" not in made:
+        raise ValueError(f"{name} is a number: say its `maximum` in its @schema")
+    return made
 
 
 def _type(node: yaml.Node, name: str, said: Schema) -> Schema:

@@ -285,5 +285,21 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "a breaker that is always open": _policy(maxParallelRequests=0),
     "a breaker that the gateway's kind refuses": _policy(maxParallelRequests=4294967296),
     "a typo in affinity": {"affinity": {"nodeAfinity": {}}},
+    "a variable without a name": {"extraEnv": [{"value": "x"}]},
+    "a variable that is none": {"extraEnv": [None]},
+    "a variable with a number": {"extraEnv": [{"name": "A", "value": 1}]},
+    "a variable of the download without a name": {"weights": {"download": {"extraEnv": [{"value": "x"}]}}},
+    "a volume without a name": {"extraVolumes": [{"emptyDir": {}}]},
+    "a mount without a volume": {"extraVolumeMounts": [{"mountPath": "/x"}]},
+    "a mount without a place": {"extraVolumeMounts": [{"name": "tmp"}]},
+    "a sidecar without a name": {"sidecars": [{"image": "x"}]},
+    "a registry's secret without a name": {"imagePullSecrets": [{"nam": "x"}]},
+    "a quantity in words": {"resources": {"requests": {"cpu": "two"}}},
+    "a quantity below nothing": {"resources": {"limits": {"cpu": -1}}},
+    "a quantity of the download in words": {
+        "weights": {"download": {"resources": {"limits": {"cpu": "two"}}}}
+    },
+    "a look in no time": {"metrics": {"podMonitor": {"interval": "0s"}}},
+    "a lifetime that no number holds": {"tls": {"certManager": {"duration": "9" * 25 + "h"}}},
     "nothing to say": {"test": {"text": ""}},
 }

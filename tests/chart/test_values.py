@@ -14,17 +14,27 @@ import pytest
 import yaml
 
 from tests.chart.refused import CONTRADICTIONS, UNACCEPTABLE
+from tests.chart.refused_operands import ACCEPTED, OPERANDS, SENTENCES
 from tests.chart.rendering import CHART, HELMS, ROOT, Refused, program, with_values
 
 pytestmark = pytest.mark.chart
 
 
-@pytest.mark.parametrize("what", CONTRADICTIONS)
+@pytest.mark.parametrize("what", [*CONTRADICTIONS, *OPERANDS])
 def test_a_contradiction_is_refused_with_a_sentence(what: str, tmp_path: Path) -> None:
-    values, sentence = CONTRADICTIONS[what]
+    values, sentence = (CONTRADICTIONS | OPERANDS)[what]
     with pytest.raises(Refused) as refused:
         with_values(tmp_path, values)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+def test_what_is_one_step_from_a_contradiction_is_taken(what: str, tmp_path: Path) -> None:
+    assert with_values(tmp_path, ACCEPTED[what])
+
+
+def test_no_row_hides_another() -> None:
+    assert not CONTRADICTIONS.keys() & OPERANDS.keys()
 
 
 @pytest.mark.parametrize("helm", HELMS)
@@ -34,18 +44,58 @@ def test_the_schema_refuses(what: str, helm: str, tmp_path: Path) -> None:
         with_values(tmp_path, UNACCEPTABLE[what], helm)
 
 
+@pytest.mark.parametrize("helm", HELMS)
+def test_no_number_is_larger_than_kubernetes_or_the_server_can_count(helm: str, tmp_path: Path) -> None:
+    """A drain of 2^63 - 1 s would be a grace of less than nothing."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    numbers = _numbers(schema)
+    assert len(numbers) > 30
+    assert [name for name, most in numbers.items() if not most] == []
+    assert max(most for most in numbers.values() if most) < 2**32
+    every: dict[str, Any] = {}
+    for name in numbers:
+        *above, last = name.split(".")
+        inner = every
+        for key in above:
+            inner = inner.setdefault(key, {})
+        inner[last] = 2**63 - 1
+    with pytest.raises(Refused) as refused:
+        with_values(tmp_path, every, helm)
+    said = str(refused.value)
+    assert [name for name in numbers if name not in said and f"/{name.replace('.', '/')}'" not in said] == []
+
+
+def _numbers(schema: dict[str, Any], path: str = "") -> dict[str, float | None]:
+    """Values that are numbers, and the most that each may be; `settings` are the server's."""
+    found: dict[str, float | None] = {}
+    for key, below in schema.get("properties", {}).items():
+        name = f"{path}.{key}".strip(".")
+        types = below.get("type", [])
+        if {"number", "integer"} & set([types] if isinstance(types, str) else types):
+            found[name] = below.get("maximum")
+        if name not in ("settings", "resources", "weights.download.resources"):
+            found |= _numbers(below, name)
+    return found
+
+
 def test_a_grace_that_is_long_enough_is_taken(tmp_path: Path) -> None:
     found = with_values(tmp_path, {"shutdown": {"terminationGracePeriodSeconds": 220}})
     assert found
 
 
-@pytest.mark.parametrize(("template", "least"), [("_validate.tpl", 37), ("_clashes.tpl", 9)])
+@pytest.mark.parametrize(
+    ("template", "least"), [("_validate.tpl", 40), ("_clashes.tpl", 9), ("_quantities.tpl", 5)]
+)
 def test_every_contradiction_has_a_case(template: str, least: int, tmp_path: Path) -> None:
-    said = "\n".join(_complaint(tmp_path, values) for values, _ in CONTRADICTIONS.values())
+    said = "\n".join(_complaint(tmp_path, values) for values, _ in FIRST.values())
     text = (CHART / "templates" / template).read_text()
     fixed = [max(re.split(r"%\w|\(|\)", line), key=len) for line in re.findall(r'fail .*?"(.*?)"', text)]
     assert len(fixed) >= least
     assert [part for part in fixed if part not in said] == []
+
+
+FIRST = CONTRADICTIONS | {what: OPERANDS[what] for what in SENTENCES}
+"""A row for each sentence."""
 
 
 def _complaint(tmp_path: Path, values: dict[str, Any]) -> str:
@@ -98,6 +148,7 @@ def _open_objects(schema: dict[str, Any], defaults: Any, path: str = "") -> list
         ("a: {}\n", "empty object"),
         ("# -- Means.\na: []\n", "is a list"),
         ("a: 1\n", "no comment"),
+        ("# -- Means.\na: 1\n", "say its `maximum`"),
         ("# @schema\n# -- Means.\na: 1\n", "either no"),
     ],
 )

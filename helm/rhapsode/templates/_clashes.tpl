@@ -75,10 +75,10 @@ model.voices: voices.existingClaim
 {{- if not (has .name $volumes) }}
 {{- fail (printf "extraVolumeMounts mounts %s, and there is no such volume. Add it to extraVolumes." .name) }}
 {{- end }}
-{{- if has .mountPath $places }}
+{{- if has (clean .mountPath) $places }}
 {{- fail (printf "Two volumes would be mounted at %s. Choose another path for one of them." .mountPath) }}
 {{- end }}
-{{- $places = append $places .mountPath }}
+{{- $places = append $places (clean .mountPath) }}
 {{- end }}
 
 {{- $containers := list "rhapsode" "download" }}

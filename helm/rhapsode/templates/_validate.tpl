@@ -19,6 +19,9 @@
 {{- if le (int .Values.rollout.progressDeadlineSeconds) $startup }}
 {{- fail (printf "rollout.progressDeadlineSeconds is %d, but loading alone may take %d (probes.startup). Raise it." (int .Values.rollout.progressDeadlineSeconds) $startup) }}
 {{- end }}
+{{- if le (int .Values.rollout.progressDeadlineSeconds) (int .Values.rollout.minReadySeconds) }}
+{{- fail (printf "rollout.progressDeadlineSeconds is %d, but a new pod counts only after rollout.minReadySeconds (%d). Raise the deadline." (int .Values.rollout.progressDeadlineSeconds) (int .Values.rollout.minReadySeconds)) }}
+{{- end }}
 {{- if and (has (toString .Values.rollout.maxSurge) (list "0" "0%" "00%")) (has (toString .Values.rollout.maxUnavailable) (list "0" "0%" "00%")) }}
 {{- fail "rollout.maxSurge and rollout.maxUnavailable are both 0, so no pod could ever be replaced. Make one of them 1." }}
 {{- end }}
@@ -89,16 +92,28 @@
 {{- if and (ne .mode "image") .image.reference }}
 {{- fail (printf "weights.image.reference is set, but weights.mode is %s. Set it to image, or remove the reference." .mode) }}
 {{- end }}
-{{- range list "/tmp" "/dev/shm" "/proc" "/sys" "/etc/rhapsode" "/opt/rhapsode" "/usr/bin" "/usr/lib" "/usr/local/lib" "/bin" "/lib" }}
-{{- if and (ne $.Values.weights.mode "embedded") (hasPrefix (printf "%s/" $.Values.weights.mountPath) (printf "%s/" .)) }}
-{{- fail (printf "weights.mountPath is %s, which would hide %s from the server. Choose another path, such as /models." $.Values.weights.mountPath .) }}
+{{- if ne .mode "embedded" }}
+{{- $mount := .mountPath }}
+{{- if ne (clean $mount) $mount }}
+{{- fail (printf "weights.mountPath is %s. Write it without . and .., such as /models." $mount) }}
+{{- end }}
+{{- range list "/tmp" "/opt/rhapsode" }}
+{{- if hasPrefix (printf "%s/" $mount) (printf "%s/" .) }}
+{{- fail (printf "weights.mountPath is %s, which would hide %s from the server. Choose another path, such as /models." $mount .) }}
+{{- end }}
+{{- end }}
+{{- range list "/bin" "/boot" "/dev" "/etc" "/lib" "/lib32" "/lib64" "/libx32" "/opt/rhapsode" "/proc" "/run" "/sbin" "/sys" "/usr" "/var/run" }}
+{{- if hasPrefix (printf "%s/" .) (printf "%s/" $mount) }}
+{{- fail (printf "weights.mountPath is %s, but what is in %s belongs to the system or to the server. Choose another path, such as /models." $mount .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if and (eq .Values.weights.mode "image") (not .Values.weights.image.reference) }}
 {{- fail "weights.mode image needs weights.image.reference." }}
 {{- end }}
-{{- if and (ne .Values.weights.mode "embedded") (not (hasPrefix (printf "%s/" .Values.weights.mountPath) .Values.model.source)) }}
+{{- $below := printf "%s/" .Values.weights.mountPath }}
+{{- if and (ne .Values.weights.mode "embedded") (not (and (hasPrefix $below .Values.model.source) (hasPrefix $below (printf "%s/" (clean .Values.model.source))))) }}
 {{- fail (printf "weights.mode is %s, but model.source (%s) is not below weights.mountPath (%s)." .Values.weights.mode .Values.model.source .Values.weights.mountPath) }}
 {{- end }}
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled }}
@@ -127,4 +142,6 @@
 {{- fail "ports.grpc, ports.health and ports.metrics must differ." }}
 {{- end }}
 {{- include "rhapsode.clashes" . }}
+{{- include "rhapsode.quantityClashes" . }}
+{{- include "rhapsode.variableClashes" . }}
 {{- end }}
