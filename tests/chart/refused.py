@@ -156,6 +156,24 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"metrics": {"enabled": False, "prometheusRule": {"enabled": True}}},
         "Alerts or a dashboard are enabled, but metrics.enabled is false",
     ),
+    "looks too rare for alerts": (
+        {"metrics": {"podMonitor": {"enabled": True, "interval": "2m"}, "prometheusRule": {"enabled": True}}},
+        "metrics.podMonitor.interval is 2m: alerts, which look at five minutes at a time, and scalers",
+    ),
+    "looks too rare for a scaler": (
+        {
+            "metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"interval": "61s"}},
+            "autoscaling": {"kind": "keda"},
+        },
+        "metrics.podMonitor.interval is 61s: alerts",
+    ),
+    "a hang between two looks": (
+        {
+            "metrics": {"podMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+            "engine": {"hangSeconds": 9.9},
+        },
+        "interval is 15s, so an engine that hangs could be ended (after twice engine.hangSeconds, 9.9)",
+    ),
     "a pool without a route": (
         {"gateway": {"inferencePool": {"enabled": True, "endpointPicker": "x"}}},
         "needs a route that points to the pool. Set gateway.enabled to true.",
@@ -277,6 +295,8 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "Prometheus without a scheme": {"autoscaling": {"prometheusAddress": "prometheus:9090"}},
     "a sampler that is none": {"otel": {"sampler": "sometimes"}},
     "an attribute that would become two": {"otel": {"resourceAttributes": {"a": "b,c=d"}}},
+    "a look in no time": {"metrics": {"podMonitor": {"interval": "0s"}}},
+    "looks that no number holds": {"metrics": {"podMonitor": {"interval": "9" * 30 + "s"}}},
     "runbooks nowhere": {"metrics": {"prometheusRule": {"runbookUrl": ""}}},
     "a host that is every host": {"gateway": {"hostnames": ["*"]}},
     "a life of a stream with a nought before it": _policy(maxStreamDuration="0599s"),
@@ -299,7 +319,6 @@ UNACCEPTABLE: dict[str, dict[str, Any]] = {
     "a quantity of the download in words": {
         "weights": {"download": {"resources": {"limits": {"cpu": "two"}}}}
     },
-    "a look in no time": {"metrics": {"podMonitor": {"interval": "0s"}}},
     "a lifetime that no number holds": {"tls": {"certManager": {"duration": "9" * 25 + "h"}}},
     "nothing to say": {"test": {"text": ""}},
 }

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, ROOT, one, rendered
+from tests.chart.rendering import CHART, ROOT, one, rendered, with_values
 
 pytestmark = pytest.mark.chart
 
@@ -103,6 +103,41 @@ def test_a_hang_is_scraped_before_the_watchdog_ends_it(rules: dict[str, Any]) ->
     ended_after = 2 * tomllib.loads(maps[0]["data"]["settings.toml"])["engine"]["hang_seconds"]
     assert float(endpoint["interval"].removesuffix("s")) <= ended_after - seen_after
     assert "for" not in hung, "it has ended by then"
+
+
+@pytest.mark.parametrize(("hang", "apart"), [(2, 3), (10, 15), (60, 60)])
+def test_every_hang_is_seen_and_no_long_step_is_one(
+    hang: int, apart: int, promtool: str, tmp_path: Path
+) -> None:
+    """Wherever the looks of Prometheus fall between the beginning of a hang and its end."""
+    metrics = {
+        "podMonitor": {"enabled": True, "interval": f"{apart}s"},
+        "prometheusRule": {"enabled": True},
+    }
+    found = with_values(tmp_path, {"engine": {"hangSeconds": hang}, "metrics": metrics})
+    (tmp_path / "alerts.yaml").write_text(yaml.safe_dump(one(found, "PrometheusRule")["spec"]))
+    tests = [_looks(apart, [hang / 2], "0", 0)]  # a step that takes long, and ends
+    for share in (0.01, 0.3, 0.6, 0.99):
+        ages = [age for n in range(9) if (age := (n + share) * apart) < 2 * hang]
+        tests.append(_looks(apart, ages, "stale", 1))
+    whole = {"rule_files": ["alerts.yaml"], "evaluation_interval": f"{apart}s", "tests": tests}
+    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(whole))
+    done = subprocess.run(
+        [promtool, "test", "rules", "tests.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _looks(apart: int, ages: list[float], end: str, fired: int) -> dict[str, Any]:
+    """One pod's ages at each look from the third on, then `end`, when `fired` alerts are asked for."""
+    values = " ".join(["0 0", *(f"{age:.3f}" for age in ages), end])
+    asked = {
+        "expr": 'count(ALERTS{alertname="RhapsodeEngineHung",pod="demo-1"}) or vector(0)',
+        "eval_time": f"{apart * (2 + len(ages))}s",
+        "exp_samples": [{"labels": "{}", "value": fired}],
+    }
+    series = {"series": f"tts_scheduler_last_step_age_seconds{{{SELECTOR}}}", "values": values}
+    return {"interval": f"{apart}s", "input_series": [series], "promql_expr_test": [asked]}
 
 
 def test_the_dashboard_is_whole() -> None:

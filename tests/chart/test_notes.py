@@ -82,9 +82,21 @@ RISKS: dict[str, tuple[dict[str, Any], str]] = {
         {"tls": {"enabled": True, "existingSecret": "x", "clientCaSecret": "y"}},
         "`helm test` will be refused",
     ),
+    "a test that trusts what may not be there": (
+        {"tls": {"enabled": True, "existingSecret": "x"}},
+        "`helm test` trusts the ca.crt in the secret",
+    ),
     "TLS behind a gateway": (
         {"tls": {"enabled": True, "existingSecret": "x"}, "gateway": DOOR},
         "It needs a BackendTLSPolicy",
+    ),
+    "alerts about nothing": (
+        {"metrics": {"prometheusRule": {"enabled": True}}},
+        "alerts are installed and no monitor is",
+    ),
+    "a scaler that knows no load": (
+        {"autoscaling": {"kind": "keda"}},
+        "autoscaling.kind is keda and there is no monitor",
     ),
     "blind": ({"metrics": {"enabled": False}}, "metrics are off"),
 }
@@ -184,6 +196,11 @@ def test_what_is_not_risky_is_not_said(tmp_path: Path) -> None:
     said = notes(tmp_path, {"gateway": DOOR, "rollout": {"maxUnavailable": "99%"}})
     for words in ("15 s", "maxStreamDuration", "preStopSeconds", "drainSeconds", "maxUnavailable"):
         assert words not in said
+    for monitor in ("podMonitor", "serviceMonitor"):
+        seen = {monitor: {"enabled": True}, "prometheusRule": {"enabled": True}}
+        said = notes(tmp_path, {"metrics": seen, "autoscaling": {"kind": "keda"}})
+        assert "monitor is" not in said
+        assert "no monitor" not in said
 
 
 def test_the_notes_say_how_to_try_it(tmp_path: Path) -> None:

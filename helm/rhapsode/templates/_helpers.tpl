@@ -89,6 +89,12 @@ labels:
 {{- ternary .Values.replicas .Values.autoscaling.maxReplicas (eq .Values.autoscaling.kind "none") | int }}
 {{- end }}
 
+{{/* Seconds between two looks of Prometheus. */}}
+{{- define "rhapsode.interval" -}}
+{{- $interval := .Values.metrics.podMonitor.interval }}
+{{- mul (regexFind "[0-9]+" $interval | int64) (ternary 60 1 (hasSuffix "m" $interval)) }}
+{{- end }}
+
 {{/* A number of pods, or a share of them in per cent. */}}
 {{- define "rhapsode.share" -}}
 {{- if kindIs "string" . }}{{ . | quote }}{{ else }}{{ . | int }}{{ end }}

@@ -125,6 +125,15 @@
 {{- if and (or .Values.metrics.prometheusRule.enabled .Values.metrics.dashboard.enabled) (not .Values.metrics.enabled) }}
 {{- fail "Alerts or a dashboard are enabled, but metrics.enabled is false, so they would be about nothing. Set it to true." }}
 {{- end }}
+{{- $interval := include "rhapsode.interval" . | int64 }}
+{{- if or .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled }}
+{{- if and (or .Values.metrics.prometheusRule.enabled (ne .Values.autoscaling.kind "none")) (gt $interval 60) }}
+{{- fail (printf "metrics.podMonitor.interval is %s: alerts, which look at five minutes at a time, and scalers would see nothing or what is long past. Make it 1m or less." .Values.metrics.podMonitor.interval) }}
+{{- end }}
+{{- if and .Values.metrics.prometheusRule.enabled (gt (float64 $interval) (mulf .Values.engine.hangSeconds 1.5)) }}
+{{- fail (printf "metrics.podMonitor.interval is %s, so an engine that hangs could be ended (after twice engine.hangSeconds, %v) before Prometheus has seen it. Make it at most %v s, or raise engine.hangSeconds." .Values.metrics.podMonitor.interval .Values.engine.hangSeconds (mulf .Values.engine.hangSeconds 1.5)) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
 {{- fail "gateway.enabled needs gateway.parentRefs: the gateways that the route hangs on." }}
 {{- end }}
