@@ -122,7 +122,7 @@ async def _level(name: str, server: Server, streams: int, rounds: int) -> Level:
     processor = (server.processor_seconds() - worked) / (time.monotonic() - began)
     for channel in channels:
         await channel.close()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2.5)  # telemetry looks once a second at what has ended
     wasted = {kind: seconds - before[kind] for kind, seconds in server.wasted().items()}
     return _row(name, streams, heard, wasted, processor)
 
@@ -218,6 +218,7 @@ COLUMNS = {
     "cancel p95": "cancel_p95",
     "cancels": "cancels",
     "unsent, s": "unsent",
+    "unheard, s": "unheard",
     "under-runs": "under_runs",
     "of": "utterances",
     "cores": "processor",

@@ -11,7 +11,9 @@ RhapsodeError
 ├── VoiceTooLarge             FAILED_PRECONDITION  there is no room for it even when all others are given up
 ├── VoiceCreationUnsupported  UNIMPLEMENTED        this model, or this server, makes no such voices
 ├── Overloaded                RESOURCE_EXHAUSTED   `retry_after` seconds say when to come back
-│   └── QuotaExceeded                              the caller's own share is used up
+│   ├── QuotaExceeded                              the caller's own share is used up
+│   ├── TooManyContexts                            a session has as many open as one may have
+│   └── TooManyUploads                             as many recordings are on their way as may be
 ├── Unauthenticated           UNAUTHENTICATED      no key, or not a valid one
 ├── Forbidden                 PERMISSION_DENIED    a valid key without the right
 ├── DeadlineTooShort          DEADLINE_EXCEEDED    cannot be met, so no work was begun
@@ -139,6 +141,18 @@ class QuotaExceeded(Overloaded):
     """The caller's own quota is used up."""
 
     reason = "QUOTA_EXCEEDED"
+
+
+class TooManyContexts(Overloaded):
+    """A session has as many contexts open as one may have."""
+
+    reason = "TOO_MANY_CONTEXTS"
+
+
+class TooManyUploads(Overloaded):
+    """As many recordings are on their way as may be."""
+
+    reason = "TOO_MANY_UPLOADS"
 
 
 class Unauthenticated(RhapsodeError):

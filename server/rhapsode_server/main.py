@@ -150,7 +150,7 @@ class Serving:
             self.gate,
             longest=wanted.max_stream_seconds,
             session=limits.sessions(self.settings),
-            witness=Witness(self._telemetry.trace_id, self._telemetry.refused),
+            witness=Witness(self._telemetry.trace_id, self._telemetry.context_ended),
         )
         service_pb2_grpc.add_SpeechSynthesisServiceServicer_to_server(service, main)  # type: ignore[no-untyped-call]
         making = VoiceMaking(self.gate)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from rhapsode.tts.v1 import session_pb2
 
-from rhapsode_server.errors import EngineStopped, InvalidRequest, Overloaded, RhapsodeError, SessionIdle
+from rhapsode_server.errors import EngineStopped, InvalidRequest, RhapsodeError, SessionIdle, TooManyContexts
 from rhapsode_server.rpc import session_convert as convert
 from rhapsode_server.rpc.call import Call
 from rhapsode_server.rpc.call import Context as GrpcContext
@@ -138,7 +138,7 @@ class Session:
             request, terms = convert.start(wanted, self._defaults, f"{self._call.request_id}.{self._started}")
             context = self._synthesizer.context(request, terms, self._writer.tell)
         except RhapsodeError as error:
-            self._witness.refused(error)
+            self._witness.ended(error, False)
             self._say(convert.failed(name, answer(error, wanted.request_id or self._call.request_id)))
             return
         self._started += 1
@@ -148,11 +148,11 @@ class Session:
         context.start()
 
     def _admit(self) -> None:
-        """Raises Draining while the server ends, Overloaded where the session has too many contexts."""
+        """Raises Draining while the server ends, TooManyContexts where the session has too many contexts."""
         self._gate.synthesizer()
         self._call.admit()
         if len(self._open) >= self._limits.max_contexts:
-            raise Overloaded(
+            raise TooManyContexts(
                 f"A session has at most {self._limits.max_contexts} contexts open at a time. End or cancel"
                 " one.",
                 retry_after=1.0,

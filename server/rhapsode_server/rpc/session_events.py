@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from rhapsode.tts.v1 import session_pb2
 
-from rhapsode_server.errors import RhapsodeError
 from rhapsode_server.synthesizer.context import Context, ContextEvent
 
 Event = session_pb2.StreamSynthesizeResponse
@@ -22,17 +21,18 @@ MOST_UNTOLD = 256
 """Events that may wait for a client that does not read; until it does, none of its commands is taken."""
 
 
-def _nobody(_error: RhapsodeError) -> None:
-    """Nobody counts refusals."""
+def _nobody(_error: BaseException | None, _sounded: bool) -> None:
+    """Nobody counts contexts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Who looks on: `trace_id` names the call's trace, "" for none; `refused` hears of every error that ended
-    a context before it had sounded."""
+    """Who looks on: `trace_id` names the call's trace, "" for none; `ended` hears how each context ended (its
+    error, CancelledError where the client cancelled it, None where all is well), and whether it had sounded.
+    """
 
     trace_id: Callable[[], str] = str
-    refused: Callable[[RhapsodeError], None] = _nobody
+    ended: Callable[[BaseException | None, bool], None] = _nobody
 
 
 class SessionEvents:

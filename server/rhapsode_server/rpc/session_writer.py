@@ -5,6 +5,7 @@ What must not live here: commands, who is told what (session.py), the shape of a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -86,19 +87,22 @@ class SessionWriter:
         if isinstance(event, Audio):
             await self._sound(one, event, grpc_context)
             return
-        if isinstance(event, Failed):
-            self._failed(one, event.error)
+        last = isinstance(event, LAST)
+        if last:
+            self._tell(one, event)
         await self._send(one, event, grpc_context)
-        if isinstance(event, LAST):
+        if last:
             del self._of[one.context]
             self._ended(one)
 
-    def _failed(self, one: Open, error: BaseException) -> None:
-        if not isinstance(error, RhapsodeError):
+    def _tell(self, one: Open, event: ContextEvent) -> None:
+        """A context is no RPC: what looks on learns from here how it ended."""
+        error = event.error if isinstance(event, Failed) else None
+        if error is not None and not isinstance(error, RhapsodeError):
             name, where = type(error).__name__, place(error)
             log.error("a context failed of %s at %s", name, where, extra={"request_id": one.asked.request_id})
-        elif not one.context.sent_samples:
-            self._witness.refused(error)
+        how = asyncio.CancelledError() if isinstance(event, Cancelled) else error
+        self._witness.ended(how, bool(one.context.sent_samples))
 
     async def _sound(self, one: Open, audio: Audio, grpc_context: GrpcContext) -> None:
         """Sound, unless its context has been silenced meanwhile."""

@@ -5,7 +5,7 @@ How the composition root uses it (each object is there and harmless when telemet
     logging.configure(form, level, request_id=...)          # telemetry/logging.py; names the current request
     telemetry = Telemetry.from_environment()                # OTEL_* variables; ConfigError if unusable
     server = grpc.aio.server(interceptors=[*telemetry.interceptors(tenant), Edge()])    # ours outermost
-    service = SpeechSynthesis(gate, witness=Witness(telemetry.trace_id, telemetry.refused))
+    service = SpeechSynthesis(gate, witness=Witness(telemetry.trace_id, telemetry.context_ended))
     engine = Engine(model, engine_settings, observer=telemetry.observer)
     synthesizer = Synthesizer(engine, desk, manner, recorder=telemetry.recorder)
     ...warm up...

@@ -158,7 +158,7 @@ class Metrics:
         factor = real_time_factor(report)
         if factor is not None:
             self._histograms[names.RTF].record(factor, self._label, context)
-        for piece in report.pieces:
+        for piece in report.pieces[:1]:  # the others are made while somebody listens to it
             self._queued(piece, report, context)
 
     def call(self, call: Call, status: str, error_type: str, seconds: float, context: Context) -> None:
@@ -171,6 +171,10 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """A request was refused before any sound; `reason` is a word of errors.py."""
         self._counters[names.REJECTED].add(1, {names.LABEL_REASON: reason.lower()})
+
+    def context(self, how: str) -> None:
+        """A context of a session has ended; `how` is a close reason of outcome.py."""
+        self._counters[names.CONTEXTS].add(1, {names.LABEL_OUTCOME: how})
 
     # ---- parts
 

@@ -93,6 +93,7 @@ LABEL_PHASE = "phase"
 LABEL_STAGE = "stage"
 LABEL_REASON = "reason"
 LABEL_WASTE = "waste"
+LABEL_OUTCOME = "outcome"
 
 # ---- values
 
@@ -156,7 +157,7 @@ SLOTS_LIMIT = Metric("tts.scheduler.slots.limit", "{request}", "Slots there are.
 QUEUE_DURATION = Metric(
     "tts.scheduler.queue.duration",
     "s",
-    "From being queued to having a slot.",
+    "From being queued to having a slot, for the first piece of an utterance.",
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 STEP_DURATION = Metric(
@@ -179,6 +180,7 @@ LAST_STEP_AGE = Metric(
     "tts.scheduler.last_step.age", "s", "Since the engine last made progress; 0 while it has nothing to do."
 )
 REJECTED = Metric("tts.requests.rejected", "{request}", "Requests refused before any sound, by reason.")
+CONTEXTS = Metric("tts.session.contexts", "{context}", "Contexts of sessions that have ended, by how.")
 STAGE_FAILED = Metric("tts.engine.failures", "{request}", "Utterances that a failing stage has ended.")
 NONFINITE = Metric("tts.guard.nonfinite", "{request}", "Utterances ended because numbers became not finite.")
 OUT_OF_MEMORY = Metric("tts.gpu.oom", "{event}", "A stage found no device memory.")
@@ -201,7 +203,7 @@ PROCESS_CPU = Metric("process.cpu.time", "s", "Processor time of all threads.")
 
 HISTOGRAMS = (RPC_DURATION, FIRST_AUDIO, CHUNK_GAP, RTF, QUEUE_DURATION, STEP_DURATION, STEP_BATCH)
 COUNTERS = (
-    *(UNDERRUN, AUDIO_DURATION, TEXT_CHARACTERS, REJECTED, STAGE_FAILED, NONFINITE, OUT_OF_MEMORY),
+    *(UNDERRUN, AUDIO_DURATION, TEXT_CHARACTERS, REJECTED, CONTEXTS, STAGE_FAILED, NONFINITE, OUT_OF_MEMORY),
     *(AUDIO_WASTED, ENGINE_BUSY, OBSERVATIONS_LOST),
 )
 GAUGES = (

@@ -80,6 +80,17 @@ def judge(error: BaseException | None, code: object, *, late: bool, draining: bo
     return Outcome(grpc.StatusCode.UNKNOWN, FAILED, type(error).__name__)
 
 
+def of_context(error: BaseException | None, *, draining: bool) -> str:
+    """How a context of a session ended, in the words for RPCs: its session goes on and ends as it will."""
+    if error is None:
+        return COMPLETED
+    if isinstance(error, asyncio.CancelledError):
+        return CANCELLED
+    if not isinstance(error, RhapsodeError):
+        return FAILED
+    return _close_reason(error, grpc.StatusCode[error.status], draining=draining)
+
+
 def _cancelled(*, late: bool, draining: bool) -> Outcome:
     if late:
         return Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, DEADLINE, grpc.StatusCode.DEADLINE_EXCEEDED.name)

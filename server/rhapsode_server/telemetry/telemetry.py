@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -89,10 +90,17 @@ class Telemetry:
         """The current call's trace in hexadecimal; "" where there is none."""
         return current_ids().get("trace_id", "") if self._listening else ""
 
-    def refused(self, error: RhapsodeError) -> None:
-        """An utterance of a session was refused; its RPC goes on and will not tell."""
-        if self._listening and outcome.refuses(error):
-            self._listening.metrics.rejected(error.reason)
+    def context_ended(self, error: BaseException | None, sounded: bool) -> None:
+        """An utterance of a session has ended, or was refused; its RPC goes on and will not tell.
+
+        `error` is CancelledError where the client cancelled it, None where all went well.
+        """
+        if not self._listening:
+            return
+        metrics, cutting = self._listening.metrics, self._listening.cutting
+        metrics.context(outcome.of_context(error, draining=cutting))
+        if isinstance(error, RhapsodeError) and outcome.refuses(error) and not sounded:
+            metrics.rejected(error.reason)
 
     def cutting(self) -> None:
         """What still runs is about to be cancelled by the server: so it was not the callers."""
@@ -115,6 +123,7 @@ class _Listening:
         self._steps = Steps(exporting.step_tracer, step_every)
         self._utterances = Utterances(exporting.tracer, self._steps)
         self._pump: asyncio.Task[None] | None = None
+        self._told: deque[Ended] = deque()
         self._since = 0.0
         self._ended = False
 
@@ -146,18 +155,21 @@ class _Listening:
             await self._drain()
 
     async def _drain(self) -> None:
-        """Steps first: an utterance that ended links to the steps that served it."""
-        ended: list[Ended] = []
+        """Steps first: an utterance that ended links to the steps that served it.
+
+        Nothing is lost where this is cancelled: the next one goes on with it.
+        """
         handled = 0
         while (announcement := self.announced.take()) is not None:
             if isinstance(announcement, Ended):
-                ended.append(announcement)
+                self._told.append(announcement)
             else:
                 self._of_engine(announcement)
             handled += 1
             if handled % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        for each in ended:
+        while self._told:
+            each = self._told.popleft()
             if each.report.started >= self._since:
                 context: Context = self._utterances.ended(each)
                 self.metrics.utterance(each.report, context)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from rhapsode_server.errors import InvalidRequest, Overloaded, UploadTooSlow
+from rhapsode_server.errors import InvalidRequest, TooManyUploads, UploadTooSlow
 
 RETRY_SECONDS = 2.0
 """When to come back where all places are taken: about what making a voice takes."""
@@ -55,12 +55,12 @@ class Places:
     def take(self, owner: str) -> Iterator[None]:
         """For the time of one upload. A known caller has at most half of the places, so that others get in.
 
-        Raises Overloaded.
+        Raises TooManyUploads.
         """
         most = self._limits.at_once
         own = max(1, most // 2) if owner else most
         if self._taken.total() >= most or self._taken[owner] >= own:
-            raise Overloaded(
+            raise TooManyUploads(
                 f"As many recordings are on their way as may be. Try again in {RETRY_SECONDS:g} s.",
                 RETRY_SECONDS,
             )

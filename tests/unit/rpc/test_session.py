@@ -100,17 +100,29 @@ async def test_who_asks_and_never_reads_is_not_listened_to_for_ever(bench: Bench
     await asyncio.wait([serving])
 
 
-async def test_a_context_that_is_refused_is_counted(bench: Bench) -> None:
-    """The session goes on and ends well, so nobody else would count it."""
-    refused: list[str] = []
+async def test_how_each_context_ended_is_told(bench: Bench) -> None:
+    """The session goes on and ends well, so nobody else would tell."""
+    ended: list[tuple[str, bool]] = []
 
-    def told(error: RhapsodeError) -> None:
-        refused.append(error.reason)
+    def told(error: BaseException | None, sounded: bool) -> None:
+        ended.append((error.reason if isinstance(error, RhapsodeError) else type(error).__name__, sounded))
 
-    client = Client()
-    await opened(bench, Witness(refused=told)).run(said(REFUSED, START, text("\x07")), cast("Any", client))
+    client, cancel = Client(), Command(context_id="a", cancel=session_pb2.Cancel())
+    other = (
+        Command(context_id="b", start_context=session_pb2.StartContext()),
+        Command(context_id="b", text=session_pb2.TextInput(text="Hello there.")),
+        Command(context_id="c", start_context=session_pb2.StartContext()),
+        Command(context_id="c", text=session_pb2.TextInput(text="\x07")),
+    )
+    commands = said(REFUSED, START, cancel, *other)
+    await opened(bench, Witness(ended=told)).run(commands, cast("Any", client))
     assert client.kinds().count("context_error") == 2
-    assert refused == ["VOICE_NOT_FOUND", "TEXT_REFUSED"]
+    assert sorted(ended) == [
+        ("CancelledError", False),
+        ("NoneType", True),
+        ("TEXT_REFUSED", False),
+        ("VOICE_NOT_FOUND", False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["a", ""])

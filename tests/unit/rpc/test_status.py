@@ -18,6 +18,8 @@ from rhapsode_server.errors import (
     QuotaExceeded,
     RhapsodeError,
     TextRefused,
+    TooManyContexts,
+    TooManyUploads,
     VoiceNotFound,
 )
 from rhapsode_server.rpc.server import PortUnavailable
@@ -35,6 +37,8 @@ MADE: dict[type[RhapsodeError], RhapsodeError] = {
     VoiceNotFound: VoiceNotFound("bob", ("alto", "bass")),
     Overloaded: Overloaded("Sentence.", 1.25),
     QuotaExceeded: QuotaExceeded("Sentence.", 0.5),
+    TooManyContexts: TooManyContexts("Sentence.", 0.5),
+    TooManyUploads: TooManyUploads("Sentence.", 0.5),
 }
 
 

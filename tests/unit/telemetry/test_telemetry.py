@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from rhapsode_server import errors
 from rhapsode_server.engine.observer import SILENT
 from rhapsode_server.synthesizer.events import UNRECORDED, Report
 from rhapsode_server.telemetry import names, telemetry
@@ -54,6 +55,46 @@ async def test_announcements_are_looked_at_while_it_runs(kept: Kept, monkeypatch
         while not kept.spans("text_to_speech toy"):  # noqa: ASYNC110 - no event tells of a span
             await asyncio.sleep(0.001)
     await told.shutdown()
+
+
+async def test_what_was_announced_is_told_though_the_end_comes_in_the_middle(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telemetry, "PERIOD", 0.001)
+    told = listening(kept)
+    told.start("toy", load, lambda: 0.0)
+    for number in range(10):
+        told.recorder.utterance_ended(recent(number))
+    async with asyncio.timeout(10):
+        while not kept.spans("text_to_speech toy"):  # noqa: ASYNC110 - no event tells of a span
+            await asyncio.sleep(0)
+    assert len(kept.spans("text_to_speech toy")) < 10, "it was to be ended in the middle"
+    await told.shutdown()
+    assert len(kept.spans("text_to_speech toy")) == 10
+
+
+@pytest.mark.parametrize(
+    ("error", "sounded", "how", "rejected"),
+    [
+        (None, True, "completed", ""),
+        (asyncio.CancelledError(), True, "cancelled", ""),
+        (errors.TextRefused("Sentence."), False, "refused", "text_refused"),
+        (errors.Overloaded("Sentence.", 1.0), False, "overloaded", "overloaded"),
+        (errors.VoiceNotFound("bob", ()), True, "refused", ""),
+        (errors.GenerationFailed("Sentence."), False, "failed", ""),
+        (errors.EngineStopped("Sentence."), True, "failed", ""),
+        (ZeroDivisionError(), False, "failed", ""),
+    ],
+)
+async def test_the_ends_of_contexts_are_counted(
+    kept: Kept, error: BaseException | None, sounded: bool, how: str, rejected: str
+) -> None:
+    told = listening(kept)
+    told.context_ended(error, sounded)
+    [point] = kept.points(names.CONTEXTS.name)
+    assert (point.value, point.attributes) == (1, {names.LABEL_OUTCOME: how})
+    reasons = [point.attributes[names.LABEL_REASON] for point in kept.points(names.REJECTED.name)]
+    assert reasons == ([rejected] if rejected else [])
 
 
 async def test_a_step_announced_in_the_same_breath_as_its_request_is_linked(kept: Kept) -> None:
