@@ -85,6 +85,21 @@ OPERANDS: dict[str, Row] = {
         {"model": {"device": "cuda:1"}},
         "model.device is cuda, but gpu.enabled is false",
     ),
+    **{
+        f"a test with {of} that judges no certificate": (
+            {"test": test},
+            "test.ca or test.serverName is set, but tls.enabled is false",
+        )
+        for of, test in {
+            "a secret": {"ca": {"secret": "x"}},
+            "a key": {"ca": {"key": "other.crt"}},
+            "the public authorities": {"ca": {"public": True}},
+        }.items()
+    },
+    "the public authorities and a key": (
+        {"tls": TLS, "test": {"ca": {"public": True, "key": "other.crt"}, "serverName": "tts.example.com"}},
+        "test.ca.public trusts the public authorities, and test.ca.secret or test.ca.key another.",
+    ),
     "two GPUs and a claim": (
         {**GPU, "gpu": {**CLAIM, "count": 2}},
         "gpu.resourceName (nvidia.com/gpu) and gpu.count (2) belong to device plugins.",
@@ -286,6 +301,15 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "no limits": {"resources": {"limits": None}},
     "two exporters": _variables("OTEL_METRICS_EXPORTER", value="otlp, Prometheus"),
     "telemetry that is not off": _variables("OTEL_SDK_DISABLED", value="false"),
+    "another variable that is true": _variables("A", value="true"),
+    "a test that trusts an authority of its own": {
+        "tls": TLS,
+        "test": {"ca": {"secret": "x", "key": "other.crt"}, "serverName": "tts.example.com"},
+    },
+    "a test that trusts the public authorities": {
+        "tls": TLS,
+        "test": {"ca": {"public": True}, "serverName": "tts.example.com"},
+    },
     "an exporter where metrics are off": {
         **_variables("OTEL_METRICS_EXPORTER", value="otlp"),
         "metrics": {"enabled": False},
