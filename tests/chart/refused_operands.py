@@ -30,6 +30,10 @@ def _resources(request: object, limit: object, what: str = "memory") -> dict[str
     return {"resources": {"requests": {what: request}, "limits": {what: limit}}}
 
 
+def _looks(interval: str, **metrics: Any) -> dict[str, Any]:
+    return {"metrics": {"podMonitor": {"enabled": True, "interval": interval}, **metrics}}
+
+
 WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
 LABELS = tuple(
     f"app.kubernetes.io/{name}" for name in ("name", "instance", "version", "managed-by", "component")
@@ -61,6 +65,29 @@ MORE = [
 """Of each unit, a request that is just above its limit."""
 
 OPERANDS: dict[str, Row] = {
+    **{
+        f"test.{key} without TLS": ({"test": test}, "test.ca or test.serverName is set")
+        for key, test in {
+            "ca.secret": {"ca": {"secret": "x"}},
+            "ca.key": {"ca": {"key": "tls.crt"}},
+            "ca.public": {"ca": {"public": True}},
+        }.items()
+    },
+    "a public authority and the key of another": (
+        {"tls": TLS, "test": {"ca": {"public": True, "key": "tls.crt"}, "serverName": "tts.example.com"}},
+        "test.ca.public trusts the public authorities",
+    ),
+    "looks too rare for an HPA": (
+        {**_looks("2m"), "autoscaling": {"kind": "hpa"}},
+        "metrics.podMonitor.interval is 2m: alerts",
+    ),
+    "a hang between two looks at a service": (
+        {
+            "metrics": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
+            "engine": {"hangSeconds": 2},
+        },
+        "Make it at most 3 s, or raise engine.hangSeconds.",
+    ),
     **{f"a Service called {word}": ({"fullnameOverride": word}, f'called "{word}"') for word in WORDS},
     **{
         f"no surge ({surge}) and nobody away ({away})": (
@@ -280,6 +307,26 @@ SENTENCES = (
 """Rows whose sentence is in no row of refused.py."""
 
 ACCEPTED: dict[str, dict[str, Any]] = {
+    "looks as rare as alerts and scalers bear": {
+        **_looks("60s", prometheusRule={"enabled": True}),
+        "engine": {"hangSeconds": 40},
+        "autoscaling": {"kind": "keda"},
+    },
+    "looks of a monitor alone, however rare": _looks("5m"),
+    "alerts by a scrape configuration of one's own": {
+        "metrics": {"prometheusRule": {"enabled": True}, "podMonitor": {"interval": "5m"}},
+        "engine": {"hangSeconds": 2},
+    },
+    "a name in the certificate, and our own authority": {
+        "tls": TLS,
+        "test": {"ca": {"secret": "x", "key": "y"}, "serverName": "tts.example.com"},
+    },
+    "the gateway's longest times": {
+        "gateway": {
+            **ROUTE,
+            "backendTrafficPolicy": {"maxStreamDuration": "99999s", "streamIdleTimeout": "0s"},
+        }
+    },
     "nobody scales, and Prometheus has no address": {"autoscaling": {"prometheusAddress": ""}},
     "a secret beside cert-manager, which needs no issuer then": {
         "tls": {**TLS, "certManager": {"enabled": True}}
