@@ -98,6 +98,10 @@ RISKS: dict[str, tuple[dict[str, Any], str]] = {
         {"autoscaling": {"kind": "keda"}},
         "autoscaling.kind is keda and there is no monitor",
     ),
+    "a rollout of all pods at once, said once": (
+        {"replicas": 3, "rollout": {"maxUnavailable": 3}},
+        "so a rollout may take all pods at once",
+    ),
     "blind": ({"metrics": {"enabled": False}}, "metrics are off"),
 }
 
@@ -139,6 +143,19 @@ CALM: dict[str, tuple[dict[str, Any], str]] = {
             "publicKey": "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
         }.items()
     },
+    "one pod and a budget for one": ({"replicas": 1}, "podDisruptionBudget.maxUnavailable is"),
+    "TLS for everybody": ({"tls": CLOSED}, "`helm test` will be refused"),
+    "nobody is away": (
+        {"replicas": 0, "rollout": {"maxUnavailable": 1}},
+        "so a rollout may take all pods at once",
+    ),
+    **{
+        f"a test that was told whom to trust by {of}": (
+            {"tls": CLOSED, "test": {"ca": ca}},
+            "`helm test` trusts the ca.crt in the secret",
+        )
+        for of, ca in {"a secret": {"secret": "x"}, "a key": {"key": "other.crt"}}.items()
+    },
     "no image volume": ({}, "unless the feature gate ImageVolume"),
     "a gateway for all": ({"service": {"headless": False}, "gateway": DOOR}, "connection stays on one pod"),
     "one pod for all": ({"service": {"headless": False}, "replicas": 1}, "connection stays on one pod"),
@@ -176,6 +193,18 @@ def test_the_notes_are_silent_one_step_beside(what: str, tmp_path: Path) -> None
     values, words = CALM[what]
     assert any(words in risk for _, risk in RISKS.values()), "words that some row warns with"
     assert words not in notes(tmp_path, values)
+
+
+def test_the_notes_of_the_defaults_are_these_three(tmp_path: Path) -> None:
+    said = re.findall(r"^(?:WARNING|NOTE): (.{12})", notes(tmp_path, {}), re.MULTILINE)
+    assert said == ["TLS is off. ", "anyone who r", "metrics.prom"]
+
+
+def test_nothing_risky_is_nothing_said(tmp_path: Path) -> None:
+    watched = {"prometheusRule": {"enabled": True}, "podMonitor": {"enabled": True}}
+    trusted = {"ca": {"public": True}, "serverName": "tts.example.com"}
+    said = notes(tmp_path, {"tls": CLOSED, "auth": CLOSED, "metrics": watched, "test": trusted})
+    assert re.findall(r"^(?:WARNING|NOTE)", said, re.MULTILINE) == []
 
 
 def test_every_warning_has_a_row() -> None:
