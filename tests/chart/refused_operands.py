@@ -170,6 +170,10 @@ OPERANDS: dict[str, Row] = {
         _mounted("/models/./a"),
         "weights.mountPath is /models/./a. Write it without",
     ),
+    "a model that is its mount": (
+        _mounted("/models", "/models"),
+        "model.source (/models) is not below weights.mountPath (/models).",
+    ),
     "a model above its mount": (
         _mounted("/models", "/models/../etc/x"),
         "model.source (/models/../etc/x) is not below weights.mountPath (/models).",
