@@ -245,7 +245,7 @@ class Session:
     async def _watch_idle(self) -> None:
         """End a session in which nobody says anything: neither the client nor we.
 
-        While a context waits for its turn it is the client who waits.
+        While a context waits for its turn it is the client who waits, and a good while after.
         """
         timeout = self._defaults.idle_timeout
         while True:
@@ -257,7 +257,7 @@ class Session:
                     f"Nothing was sent for {timeout:g} seconds, so the session was ended. Send ping to keep"
                     " it open, or ask for a longer idle_timeout."
                 )
-            await asyncio.sleep(left)
+            await asyncio.sleep(min(left, timeout / 4))
 
     async def _watch_gate(self) -> None:
         """Tell the client when the server is about to end, and let open contexts finish.

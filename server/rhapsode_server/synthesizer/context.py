@@ -83,7 +83,7 @@ class Context:
 
     @property
     def queued(self) -> bool:
-        """Whether it waits for its turn in the engine."""
+        """Whether its listener waits for its turn in the engine."""
         return self.job.speaking.queued
 
     def reads(self, pieces: Arriving[Any]) -> Arriving[Any]:

@@ -166,8 +166,13 @@ class Speaking:
 
     @property
     def queued(self) -> bool:
-        """Whether a piece waits for a slot."""
-        return any(flight.stream.sequence.status is Status.WAITING for flight in self._flights)
+        """Whether the listener waits for a slot: the piece whose turn it is has none.
+
+        What is to be made beside that piece may wait with a slot free; who has paused waits for nothing.
+        """
+        statuses = (flight.stream.sequence.status for flight in self._flights)
+        turn = next((status for status in statuses if status is not Status.FINISHED), None)
+        return turn is Status.WAITING and not self._paused
 
     # ---- one piece after another
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from rhapsode_server.engine.sequence import Status
 from rhapsode_server.errors import InvalidRequest
 from rhapsode_server.models import toy
 from rhapsode_server.synthesizer import Audio, Done, Event, Report, Terms
 from rhapsode_server.synthesizer import arriving as arriving_module
 from rhapsode_server.synthesizer.context import Cancelled, Context, ContextEvent, Failed, FlushDone
+from rhapsode_server.synthesizer.speaking import Speaking
 
 from tests.support import fed_toy
 from tests.unit.synthesizer.conftest import Bench, MakeBench, request
@@ -200,6 +204,30 @@ async def test_a_pause_holds_for_pieces_that_begin_later(bench: Bench) -> None:
     assert bench.engine.streams[1].sequence.delivered == 0
     one.context.report(10, paused=False)
     await one.until(FlushDone, 2)
+
+
+W, D, F = Status.WAITING, Status.DECODING, Status.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("pieces", "paused", "queued"),
+    [
+        ([], False, False),
+        ([W], False, True),
+        ([W, W], False, True),
+        ([D, W], False, False),  # the last free slot is left to others
+        ([Status.DRAINING, W], False, False),
+        ([F, W], False, True),
+        ([F, D], False, False),
+        ([F, F], False, False),
+        ([W], True, False),  # who has paused waits for nothing
+    ],
+)
+def test_who_waits_for_a_slot(pieces: list[Status], paused: bool, queued: bool) -> None:
+    flights = [SimpleNamespace(stream=SimpleNamespace(sequence=SimpleNamespace(status=x))) for x in pieces]
+    speaking = Speaking.__new__(Speaking)
+    speaking._paused, speaking._flights = paused, cast("Any", flights)
+    assert speaking.queued is queued
 
 
 @pytest.mark.parametrize("growing", [False, True])
