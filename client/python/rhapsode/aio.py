@@ -39,7 +39,6 @@ class AsyncClient(AsyncVoices):
         self.target = target
         self._key = channel.authorization(api_key)
         self._timeout = channel.time_limit(timeout)
-        self._tls = tls
         self._secrets = channel.credentials(tls)
         self._settings = channel.options(target, tls)
 

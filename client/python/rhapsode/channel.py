@@ -98,12 +98,11 @@ def options(target: str, tls: Tls | bool = False) -> list[tuple[str, Any]]:
     ]
 
 
-def blocking(target: str, tls: Tls | bool) -> Any:
-    """A channel for ordinary, blocking calls; raises as `credentials` does."""
-    secrets = credentials(tls)
+def blocking(target: str, secrets: Any | None, settings: list[tuple[str, Any]]) -> Any:
+    """A channel for ordinary, blocking calls, with what `credentials` and `options` give."""
     if secrets is None:
-        return grpc.insecure_channel(target, options=options(target))
-    return grpc.secure_channel(target, secrets, options=options(target, tls))
+        return grpc.insecure_channel(target, options=settings)
+    return grpc.secure_channel(target, secrets, options=settings)
 
 
 def client_version() -> str:

@@ -45,7 +45,7 @@ class Client(Voices):
         self.target = target
         self._key = channel.authorization(api_key)
         self._timeout = channel.time_limit(timeout)
-        self._channel = channel.blocking(target, tls)
+        self._channel = channel.blocking(target, channel.credentials(tls), channel.options(target, tls))
         self._stub: Any = service_pb2_grpc.SpeechSynthesisServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def synthesize(

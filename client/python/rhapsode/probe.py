@@ -117,7 +117,7 @@ def _listen(given: argparse.Namespace) -> Heard:
 def _ask_health(target: str, tls: Tls | bool, key: str | None, timeout: float) -> None:
     """Raise Wrong where the server does not say that it is ready; what it says in bytes needs no stub."""
     sent = channel.metadata(channel.authorization(key))
-    with channel.blocking(target, tls) as opened:
+    with channel.blocking(target, channel.credentials(tls), channel.options(target, tls)) as opened:
         try:
             answer = opened.unary_unary(HEALTH)(b"", timeout=channel.time_limit(timeout), metadata=sent)
         except grpc.RpcError as error:

@@ -112,7 +112,8 @@ class AsyncVoices:
     _channel: Any
     _key: Metadata
     _timeout: float | None
-    _tls: channel.Tls | bool
+    _secrets: Any
+    _settings: list[tuple[str, Any]]
 
     async def create_voice(
         self, recording: Recording, name: str = "", *, consent: bool, **options: Unpack[CloneOptions]
@@ -120,7 +121,7 @@ class AsyncVoices:
         """See `Client.create_voice`. Cancelling the task ends the upload, and nothing is left of it."""
         messages = upload(content(recording), name, consent, options)
         limit = self._timeout or CREATE_TIMEOUT
-        with channel.blocking(self.target, self._tls) as own:
+        with channel.blocking(self.target, self._secrets, self._settings) as own:
             stub: Any = voice_service_pb2_grpc.VoiceServiceStub(own)  # type: ignore[no-untyped-call]
             sent = channel.metadata(self._key)
             call = stub.CreateVoice.future(messages, timeout=limit, metadata=sent)
