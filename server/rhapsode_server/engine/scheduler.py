@@ -132,7 +132,8 @@ class Scheduler:
 
     def _admit(self, now: float, most: int) -> tuple[Sequence, ...]:
         admitted: list[Sequence] = []
-        self.waiting.sort(key=_turn)
+        if self.slots.free:
+            self.waiting.sort(key=_turn)
         for seq in self.waiting[:]:
             if len(admitted) == most or not self.slots.free:
                 break

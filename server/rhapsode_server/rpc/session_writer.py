@@ -89,13 +89,13 @@ class SessionWriter:
             return
         last = isinstance(event, LAST)
         if last:
-            self._tell(one, event)
+            self._report_end(one, event)
         await self._send(one, event, grpc_context)
         if last:
             del self._of[one.context]
             self._ended(one)
 
-    def _tell(self, one: Open, event: ContextEvent) -> None:
+    def _report_end(self, one: Open, event: ContextEvent) -> None:
         """A context is no RPC: what looks on learns from here how it ended."""
         error = event.error if isinstance(event, Failed) else None
         if error is not None and not isinstance(error, RhapsodeError):
